@@ -222,7 +222,7 @@ func dotPiece(decoded []byte) bool {
 // to whoever resolves the path as a reference (RFC 3986 section 4.2), and nothing accepts that.
 func emptyStart(decoded []byte) bool {
 	first, rest := cutPiece(decoded[1:])
-	return len(first) == 0 && len(rest) > 0 || len(decoded) > 1 && separator(decoded[1])
+	return len(first) == 0 && rest != nil
 }
 
 // startRule names what emptyStart found by its spelling.
@@ -239,7 +239,8 @@ func startRule(path string) GuardRule {
 	return RuleEncodedBackslash
 }
 
-// cutPiece cuts the first piece off a decoded path, and its parameters off the piece.
+// cutPiece cuts the first piece off a decoded path, and its parameters off the piece. The rest is
+// nil when no separator follows.
 func cutPiece(decoded []byte) (piece, rest []byte) {
 	end := bytes.IndexAny(decoded, `/\`)
 	if end < 0 {
@@ -252,8 +253,6 @@ func cutPiece(decoded []byte) (piece, rest []byte) {
 	}
 	return piece, rest
 }
-
-func separator(c byte) bool { return c == '/' || c == '\\' }
 
 // triplet reads the %XX that s begins with.
 func triplet[T string | []byte](s T) (value byte, ok bool) {

@@ -68,8 +68,8 @@ func nextPair(q string) (pair, rest string) {
 }
 
 // paramOf tells which parameter a pair sets, reading its name as the most lenient stack does:
-// decoded, without regard to case (ASP.NET), leading spaces dropped, '.', ' ' and '[' taken for
-// '_' or for the start of an index, and cut at NUL (PHP).
+// decoded, without regard to case (ASP.NET), leading spaces dropped, '.', ' ' and a lone '[' taken
+// for '_', cut at NUL and at the '[' of an index (PHP).
 func paramOf(pair string) param {
 	const longest = len("access_token")
 	var buf [longest + 1]byte
@@ -79,8 +79,8 @@ func paramOf(pair string) param {
 		if v, ok := triplet(pair[i:]); ok {
 			c, i = v, i+2
 		}
-		if c == 0 || c == '[' && n > 0 {
-			break
+		if known := named(buf[:n]); c == 0 || c == '[' && known != paramOther {
+			return known
 		}
 		if c = foldName(c); c == ' ' {
 			if n == 0 {
@@ -93,7 +93,11 @@ func paramOf(pair string) param {
 		}
 		buf[n], n = c, n+1
 	}
-	switch string(buf[:n]) {
+	return named(buf[:n])
+}
+
+func named(folded []byte) param {
+	switch string(folded) {
 	case "access_token":
 		return paramToken
 	case "_method":
