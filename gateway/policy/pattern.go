@@ -1,0 +1,157 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Bounds on one pattern.
+const (
+	maxPatternBytes    = 2048
+	maxPatternSegments = 64
+)
+
+// segment is one part of a pattern between slashes: a literal in canonical
+// percent-encoding, a {name}, or the final **.
+type segment struct {
+	kind segmentKind
+	text string // the canonical literal, or the name
+}
+
+// segmentKind orders the kinds by precedence: less wins.
+type segmentKind uint8
+
+const (
+	literal segmentKind = iota
+	named
+	tail
+)
+
+// pattern is a parsed path template.
+type pattern struct {
+	template string
+	segments []segment
+}
+
+// parsePattern reads a template. fault says what is wrong with it, "" when
+// nothing is.
+func parsePattern(template string) (p pattern, fault, hint string) {
+	p.template = template
+	switch {
+	case !strings.HasPrefix(template, "/"):
+		return p, "a path begins with a slash", "write /" + template
+	case len(template) > maxPatternBytes:
+		return p, fmt.Sprintf("longer than %d bytes", maxPatternBytes), ""
+	case strings.Count(template, "/") > maxPatternSegments:
+		return p, fmt.Sprintf("more than %d segments", maxPatternSegments), ""
+	case strings.Contains(template, "%"):
+		return p, "a % stands in it", "write literals decoded: a space and not %20"
+	case strings.ContainsAny(template, "?#"):
+		return p, "a ? or # stands in it", "a pattern covers the path only, not the query or a fragment"
+	}
+	parts := strings.Split(template[1:], "/")
+	for i, part := range parts {
+		s, fault, hint := parseSegment(part, i == len(parts)-1)
+		if fault != "" {
+			return p, fault, hint
+		}
+		if s.kind == named && slices.Contains(p.segments, s) {
+			return p, "the name {" + s.text + "} stands twice", "give each segment a name of its own"
+		}
+		p.segments = append(p.segments, s)
+	}
+	return p, "", ""
+}
+
+func parseSegment(part string, last bool) (s segment, fault, hint string) {
+	const about = "a segment is a literal, a {name}, or a final **"
+	switch {
+	case part == "**" && last:
+		return segment{kind: tail}, "", ""
+	case part == "**":
+		return s, "** stands before the end", "** is only possible as the last segment"
+	case part == "*":
+		return s, "a * stands in it", "write {name} for exactly one segment, or a final ** for everything below"
+	case strings.Contains(part, "*"):
+		return s, "a * stands in it", about + "; there are no wildcards within a segment"
+	case strings.HasPrefix(part, "{") && strings.HasSuffix(part, "}") && isName(part[1:len(part)-1]):
+		return segment{named, part[1 : len(part)-1]}, "", ""
+	case strings.ContainsAny(part, "{}"):
+		return s, fmt.Sprintf("the segment %q is neither a literal nor a {name}", part),
+			about + "; a name is made of letters, digits, _ and -, and begins with a letter or _"
+	}
+	return segment{literal, encodeSegment(part)}, "", ""
+}
+
+// isName matches [A-Za-z_][A-Za-z0-9_-]*.
+func isName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || c != '-' && (c < '0' || c > '9')) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// encodeSegment writes a literal as the canonical form of paths does: RFC 3986
+// unreserved characters, sub-delims, `:` and `@` raw, all else as upper-case
+// percent triples.
+func encodeSegment(s string) string {
+	const raw = "-._~!$&'()*+,;=:@"
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(raw, c) >= 0 {
+			b.WriteByte(c)
+			continue
+		}
+		b.Write([]byte{'%', digits[c>>4], digits[c&15]})
+	}
+	return b.String()
+}
+
+// sample is a path that the pattern matches, with fill in the place of names
+// and of the tail.
+func (p pattern) sample(fill string) string {
+	var b strings.Builder
+	for _, s := range p.segments {
+		b.WriteByte('/')
+		if s.kind == literal {
+			b.WriteString(s.text)
+		} else {
+			b.WriteString(fill)
+		}
+	}
+	return b.String()
+}
+
+// segmentOf finds the place of a {name}, or -1.
+func (p pattern) segmentOf(name string) int {
+	return slices.Index(p.segments, segment{named, name})
+}
+
+func (p pattern) names() []string {
+	var out []string
+	for _, s := range p.segments {
+		if s.kind == named {
+			out = append(out, s.text)
+		}
+	}
+	return out
+}
+
+// unreachable names the guard's rule by which no request can ever match the
+// pattern, given the exceptions that its path accepts. It asks the guard
+// itself, so that the two cannot disagree.
+func (p pattern) unreachable(accepts GuardRules) string {
+	target := p.sample("x")
+	req, err := NewRequest(&Received{Method: "GET", Target: target, Hosts: []string{"localhost"}, ProtoMajor: 1, ProtoMinor: 1})
+	if refused, ok := err.(*GuardError); ok {
+		return refused.Rule.String()
+	}
+	return (req.Broken &^ accepts).First().String()
+}
