@@ -145,26 +145,24 @@ func isPlainInteger(s string) bool {
 // guard equals nothing: `a%2Fb` is one segment here and may be two behind.
 func segmentIs(path string, n int, text string) bool {
 	seg := nthSegment(path, n)
-	if seg == "" {
+	if seg == "" || exceptionIn(seg) {
 		return false
 	}
-	i := 0
-	for ; seg != ""; i++ {
+	for seg != "" {
 		b, size := seg[0], 1
-		if b == '%' && len(seg) >= 3 {
-			b, size = unhex(seg[1])<<4|unhex(seg[2]), 3
+		if v, ok := triplet(seg); ok {
+			b, size = v, 3
 		}
-		seg = seg[size:]
-		if b == '/' || b == '\\' || b == ';' || b == '%' && startsHex(seg) {
+		if text == "" || text[0] != b {
 			return false
 		}
-		if i >= len(text) || text[i] != b {
-			return false
-		}
+		seg, text = seg[size:], text[1:]
 	}
-	return i == len(text)
+	return text == ""
 }
 
+// nthSegment returns a segment, counted from 0, of a path that begins with a
+// slash; "" when there are fewer.
 func nthSegment(path string, n int) string {
 	path = path[1:]
 	for ; n > 0; n-- {
@@ -178,21 +176,4 @@ func nthSegment(path string, n int) string {
 		return path[:i]
 	}
 	return path
-}
-
-func startsHex(s string) bool { return len(s) >= 2 && isHex(s[0]) && isHex(s[1]) }
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
-
-// unhex values a hex digit; the guard has made sure that it is one.
-func unhex(c byte) byte {
-	switch {
-	case c >= 'a':
-		return c - 'a' + 10
-	case c >= 'A':
-		return c - 'A' + 10
-	}
-	return c - '0'
 }

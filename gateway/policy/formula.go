@@ -222,3 +222,39 @@ func (v *vocabulary) impliedByOther(members []int, i int) bool {
 	}
 	return false
 }
+
+// needs gathers the assumed conditions along one way to fulfil the formula,
+// given that the conditions in assumed will be met. An alternative that holds
+// already is preferred, then the first that would.
+func (f formula) needs(i int32, held bitset, met, assumed uint64, out []int) []int {
+	t := f[i]
+	switch t.op {
+	case opCondition:
+		if assumed>>t.arg&1 != 0 {
+			out = append(out, int(t.arg))
+		}
+	case opAll:
+		for j := i + 1; j < t.next; j = f[j].next {
+			out = f.needs(j, held, met, assumed, out)
+		}
+	case opAny:
+		if j := f.firstThatHolds(i, held, met); j > 0 {
+			return f.needs(j, held, met, assumed, out)
+		}
+		if j := f.firstThatHolds(i, held, met|assumed); j > 0 {
+			return f.needs(j, held, met, assumed, out)
+		}
+	}
+	return out
+}
+
+// firstThatHolds returns the index of the first alternative of an opAny that
+// holds, 0 when none does.
+func (f formula) firstThatHolds(i int32, held bitset, met uint64) int32 {
+	for j := i + 1; j < f[i].next; j = f[j].next {
+		if f.at(j, held, met) {
+			return j
+		}
+	}
+	return 0
+}

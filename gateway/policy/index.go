@@ -38,13 +38,13 @@ func (n *node) insert(r *Route) (same *Route) {
 	segments := r.pattern.segments
 	for _, s := range segments {
 		switch s.kind {
-		case tail:
+		case tailSegment:
 			if n.tail != nil {
 				return n.tail
 			}
 			n.tail = r
 			return nil
-		case named:
+		case namedSegment:
 			if n.named == nil {
 				n.named = &node{}
 			}

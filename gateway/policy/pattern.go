@@ -23,9 +23,9 @@ type segment struct {
 type segmentKind uint8
 
 const (
-	literal segmentKind = iota
-	named
-	tail
+	literalSegment segmentKind = iota
+	namedSegment
+	tailSegment
 )
 
 // pattern is a parsed path template.
@@ -56,7 +56,7 @@ func parsePattern(template string) (p pattern, fault, hint string) {
 		if fault != "" {
 			return p, fault, hint
 		}
-		if s.kind == named && slices.Contains(p.segments, s) {
+		if s.kind == namedSegment && slices.Contains(p.segments, s) {
 			return p, "the name {" + s.text + "} stands twice", "give each segment a name of its own"
 		}
 		p.segments = append(p.segments, s)
@@ -68,7 +68,7 @@ func parseSegment(part string, last bool) (s segment, fault, hint string) {
 	const about = "a segment is a literal, a {name}, or a final **"
 	switch {
 	case part == "**" && last:
-		return segment{kind: tail}, "", ""
+		return segment{kind: tailSegment}, "", ""
 	case part == "**":
 		return s, "** stands before the end", "** is only possible as the last segment"
 	case part == "*":
@@ -76,12 +76,12 @@ func parseSegment(part string, last bool) (s segment, fault, hint string) {
 	case strings.Contains(part, "*"):
 		return s, "a * stands in it", about + "; there are no wildcards within a segment"
 	case strings.HasPrefix(part, "{") && strings.HasSuffix(part, "}") && isName(part[1:len(part)-1]):
-		return segment{named, part[1 : len(part)-1]}, "", ""
+		return segment{namedSegment, part[1 : len(part)-1]}, "", ""
 	case strings.ContainsAny(part, "{}"):
 		return s, fmt.Sprintf("the segment %q is neither a literal nor a {name}", part),
 			about + "; a name is made of letters, digits, _ and -, and begins with a letter or _"
 	}
-	return segment{literal, encodeSegment(part)}, "", ""
+	return segment{literalSegment, encodeSegment(part)}, "", ""
 }
 
 // isName matches [A-Za-z_][A-Za-z0-9_-]*.
@@ -96,31 +96,13 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// encodeSegment writes a literal as the canonical form of paths does: RFC 3986
-// unreserved characters, sub-delims, `:` and `@` raw, all else as upper-case
-// percent triples.
-func encodeSegment(s string) string {
-	const raw = "-._~!$&'()*+,;=:@"
-	const digits = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(raw, c) >= 0 {
-			b.WriteByte(c)
-			continue
-		}
-		b.Write([]byte{'%', digits[c>>4], digits[c&15]})
-	}
-	return b.String()
-}
-
 // sample is a path that the pattern matches, with fill in the place of names
 // and of the tail.
 func (p pattern) sample(fill string) string {
 	var b strings.Builder
 	for _, s := range p.segments {
 		b.WriteByte('/')
-		if s.kind == literal {
+		if s.kind == literalSegment {
 			b.WriteString(s.text)
 		} else {
 			b.WriteString(fill)
@@ -131,13 +113,13 @@ func (p pattern) sample(fill string) string {
 
 // segmentOf finds the place of a {name}, or -1.
 func (p pattern) segmentOf(name string) int {
-	return slices.Index(p.segments, segment{named, name})
+	return slices.Index(p.segments, segment{namedSegment, name})
 }
 
 func (p pattern) names() []string {
 	var out []string
 	for _, s := range p.segments {
-		if s.kind == named {
+		if s.kind == namedSegment {
 			out = append(out, s.text)
 		}
 	}
