@@ -90,6 +90,10 @@ func (s *Service) judge(ctx context.Context, peer netip.Addr, username, password
 	if err != nil {
 		return User{}, err
 	}
+	if _, err := parsePHC(cred.PHC); err != nil { // a damaged row must cost what a whole one costs
+		s.cfg.Log.Error("stored password hash cannot be read", "user", string(cred.User.ID))
+		cred = Credential{PHC: s.passwords.dummy}
+	}
 	right, renewed, err := s.passwords.verify(ctx, network(peer), password, cred)
 	if err != nil {
 		return User{}, err

@@ -48,7 +48,9 @@ func (p *passwords) hash(ctx context.Context, net netip.Prefix, password string)
 // they are; renewed is a hash to store when the credential's cost is below
 // today's. A password longer than any that was accepted is hashed as an empty
 // one, and is wrong.
-func (p *passwords) verify(ctx context.Context, net netip.Prefix, password string, c Credential) (right bool, renewed string, err error) {
+func (p *passwords) verify(
+	ctx context.Context, net netip.Prefix, password string, c Credential,
+) (right bool, renewed string, err error) {
 	stored, err := parsePHC(c.PHC)
 	if err != nil {
 		return false, "", err

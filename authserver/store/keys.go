@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,7 +68,8 @@ func (s *SQLite) RevokeKey(ctx context.Context, kid string, at time.Time) error 
 }
 
 // changeKey changes a row and then moves the log into the database: the log
-// holds old pages, and with them a private part that is to be gone.
+// holds old pages, and with them a private part that is to be gone. When that
+// fails the row is changed all the same; repeating the call finishes it.
 func (s *SQLite) changeKey(ctx context.Context, query string, args ...any) error {
 	err := s.Update(ctx, func(at account.Tx) error {
 		t := at.(*tx)
@@ -82,8 +84,11 @@ func (s *SQLite) changeKey(ctx context.Context, query string, args ...any) error
 	}
 	var busy, pages, moved int
 	err = s.write.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved)
+	if err == nil && busy != 0 {
+		err = errors.New("another process reads it")
+	}
 	if err != nil {
-		return fmt.Errorf("empty the log after erasing a key: %w", err)
+		return fmt.Errorf("the key is erased, but not yet its trace in the log: %w", err)
 	}
 	return nil
 }
