@@ -10,7 +10,7 @@ import (
 // Bounds of the JOSE header and of the claims.
 var (
 	headerLimits = jsonLimits{depth: 8, values: 256}
-	claimLimits  = jsonLimits{depth: 32, values: 8192}
+	claimLimits  = jsonLimits{depth: 32, values: 4096}
 )
 
 // maxKeyIDBytes is the longest key id, in a token or a key set.

@@ -192,7 +192,7 @@ func parseKey(entry any) (*key, error) {
 	material := map[string]any{"kty": kty}
 	for _, name := range names {
 		value, _ := members[name].(string)
-		if _, err := decodeSegment(value); value == "" || err != nil {
+		if _, err := decodeSegment(value); value == "" || (err != nil && name != "crv") {
 			return nil, fmt.Errorf("%s is missing or not base64url", name)
 		}
 		material[name] = value

@@ -219,6 +219,9 @@ func (v *Verifier) once(raw string) (*Token, error) {
 	if !slices.Contains(iss.config.Algorithms, c.header.algorithm) {
 		return nil, refuse(ReasonAlgorithm, fmt.Sprintf("alg %q is not allowed for this issuer", clip(c.header.algorithm)))
 	}
+	if len(c.signature) == 0 {
+		return nil, refuse(ReasonMalformed, "the signature is empty")
+	}
 	if !iss.allowsType(&c.header) {
 		return nil, refuse(ReasonType, fmt.Sprintf("typ %q is not allowed for this issuer", clip(c.header.typ)))
 	}
