@@ -112,17 +112,24 @@ func ReadMasterFile(path string, private bool) (*Master, error) {
 }
 
 // CreateMasterFile makes a new master key and writes it to a file that must
-// not exist yet, mode 0600. The file and its folder are on disk when it
-// returns: a key that sealed something and is then lost would lock the store.
+// not exist yet, mode 0600; the error is fs.ErrExist if it does, be it as a
+// link that leads nowhere. The file appears whole or not at all, and is on
+// disk when the function returns: a key that sealed something and is then
+// lost would lock the store.
 func CreateMasterFile(path string) (*Master, error) {
 	secret := make([]byte, MasterKeySize)
 	rand.Read(secret)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	draft := path + ".new-" + rand.Text()
+	f, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create master key: %w", err)
 	}
 	_, err = f.WriteString(base64.RawURLEncoding.EncodeToString(secret) + "\n")
 	err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Link(draft, path)
+	}
+	err = errors.Join(err, os.Remove(draft))
 	if err == nil {
 		err = syncDir(filepath.Dir(path))
 	}
