@@ -1,0 +1,255 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/scopegate/scopegate/gateway/policy"
+)
+
+// Answer is a refusal as the caller sees it.
+type Answer struct {
+	Status int
+	Fields []Field // in order; Content-Type and Content-Length included
+	Body   []byte
+	// Trailers is set for a gRPC caller: Fields then hold the status, and there
+	// is no body (a trailers-only response).
+	Trailers bool
+}
+
+// Refuse turns an error of [Exchange.Admit], or a lane's own, into the answer.
+// It is the only place where an error becomes a status. The exchange remembers
+// the refusal for its record.
+func (x *Exchange) Refuse(ctx context.Context, err error) Answer {
+	x.refusal = refusalOf(err)
+	v := verdictOf[x.refusal.Reason]
+	status := v.status
+	if x.refusal.Status != 0 {
+		status = x.refusal.Status
+	}
+	a := Answer{Status: status}
+	a.set("X-Request-Id", x.RequestID())
+	a.set("Cache-Control", "no-store")
+	if c := x.challenge(v.challenge); c != "" {
+		a.set("WWW-Authenticate", c)
+	}
+	if v.retry > 0 {
+		a.set("Retry-After", strconv.Itoa(v.retry))
+	}
+	if x.refusal.Reason == ReasonMethodNotAllowed {
+		a.set("Allow", x.match.Route.Allow())
+	}
+	if x.fromGRPC() {
+		a.grpc(v, x.refusal.Reason)
+		return a
+	}
+	a.set("Vary", "Accept")
+	detail := v.detail
+	if detail == "" {
+		detail = http.StatusText(status)
+	}
+	x.writeBody(ctx, &a, detail)
+	return a
+}
+
+func (a *Answer) set(name, value string) { a.Fields = append(a.Fields, Field{name, value}) }
+
+// grpc makes a trailers-only response of the answer.
+func (a *Answer) grpc(v *verdict, reason Reason) {
+	a.Status, a.Trailers = http.StatusOK, true
+	a.set("Content-Type", "application/grpc")
+	a.set("Grpc-Status", strconv.Itoa(v.grpc))
+	a.set("Grpc-Message", string(reason))
+}
+
+// fromGRPC: the gRPC form answers HTTP/2 POSTs only, so that no browser can be
+// made to see a 200 for a refusal.
+func (x *Exchange) fromGRPC() bool {
+	if x.in.ProtoMajor != 2 || x.in.Method != http.MethodPost {
+		return false
+	}
+	v := x.in.Header.Values("Content-Type")
+	return len(v) == 1 && isGRPC(v[0])
+}
+
+func isGRPC(contentType string) bool {
+	rest, ok := strings.CutPrefix(strings.ToLower(contentType), "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == '-')
+}
+
+// tells reports whether the caller may learn what the policy says: never
+// before a valid token was seen, and never where the service's explain: is
+// none (hardening 21).
+func (x *Exchange) tells() bool {
+	return x.token != nil && x.service.Explain == ExplainScopes
+}
+
+// quoted escapes a quoted-string (RFC 9110 section 5.6.4): an acr value is any
+// string of the policy's.
+var quoted = strings.NewReplacer(`"`, `\"`, `\`, `\\`)
+
+// challenge writes WWW-Authenticate (RFC 6750 section 3, RFC 9470 section 3).
+func (x *Exchange) challenge(c challenge) string {
+	var b strings.Builder
+	b.WriteString("Bearer")
+	if x.service != nil {
+		b.WriteString(` realm="` + x.service.Name() + `"`)
+	}
+	param := func(name, value string) {
+		if b.Len() > len("Bearer") {
+			b.WriteByte(',')
+		}
+		b.WriteString(" " + name + `="` + quoted.Replace(value) + `"`)
+	}
+	switch c {
+	case challengeBare:
+	case challengeRequest:
+		param("error", "invalid_request")
+	case challengeToken:
+		param("error", "invalid_token")
+	case challengeScope:
+		param("error", "insufficient_scope")
+		if x.tells() {
+			param("scope", strings.Join(x.decision.Required(), " "))
+		}
+	case challengeStepUp:
+		param("error", "insufficient_user_authentication")
+		if x.tells() {
+			age, acr := x.decision.StepUp()
+			if age > 0 {
+				param("max_age", strconv.FormatInt(int64(age/time.Second), 10))
+			}
+			if len(acr) > 0 {
+				param("acr_values", strings.Join(acr, " "))
+			}
+		}
+	default:
+		return ""
+	}
+	return b.String()
+}
+
+// bare is the demo's body. rule is there for an ambiguous request only: it is
+// about the request's own bytes and gives nothing of the policy away, and a
+// bare 400 would leave its sender without a clue.
+type bare struct {
+	Detail string `json:"detail"`
+	Rule   string `json:"rule,omitempty"`
+}
+
+// problem is RFC 9457 with the demo's detail.
+type problem struct {
+	Type      string   `json:"type"`
+	Title     string   `json:"title"`
+	Status    int      `json:"status"`
+	Detail    string   `json:"detail"`
+	Reason    Reason   `json:"reason,omitempty"`
+	Rule      string   `json:"rule,omitempty"`
+	Required  []string `json:"required,omitempty"`
+	Missing   []string `json:"missing,omitempty"`
+	MaxAge    int64    `json:"max_age,omitempty"`
+	ACRValues []string `json:"acr_values,omitempty"`
+	Hint      string   `json:"hint,omitempty"`
+	RequestID string   `json:"request_id"`
+}
+
+func (x *Exchange) writeBody(ctx context.Context, a *Answer, detail string) {
+	quiet := x.service != nil && x.service.Explain == ExplainNone
+	rule := ""
+	if x.refusal.Reason == ReasonAmbiguous && !quiet {
+		rule = x.refusal.Guard.String()
+	}
+	kind := "application/json"
+	if x.accepts("application/problem+json") {
+		kind = "application/problem+json"
+		a.Body = marshal(x.problem(ctx, a.Status, detail, rule, quiet))
+	} else {
+		a.Body = marshal(bare{detail, rule})
+	}
+	a.set("Content-Type", kind)
+	a.set("Content-Length", strconv.Itoa(len(a.Body)))
+}
+
+func (x *Exchange) problem(ctx context.Context, status int, detail, rule string, quiet bool) problem {
+	p := problem{Type: "about:blank", Title: title(status), Status: status, Detail: detail, RequestID: x.RequestID()}
+	if quiet {
+		return p
+	}
+	p.Reason, p.Rule = x.refusal.Reason, rule
+	switch {
+	case x.refusal.Reason == ReasonNoRoute:
+		p.Hint = x.hint(ctx)
+	case !x.tells():
+	case x.refusal.Reason == ReasonInsufficientScope:
+		p.Required, p.Missing = x.decision.Required(), x.decision.Missing()
+	case x.refusal.Reason == ReasonStepUpRequired:
+		age, acr := x.decision.StepUp()
+		p.MaxAge, p.ACRValues = int64(age/time.Second), acr
+	}
+	return p
+}
+
+// hint names the route that was probably meant, to callers with a valid token.
+// A 404 comes before the token is looked at, so it is looked at here, for the
+// few requests that ask for a problem document and have a near route.
+func (x *Exchange) hint(ctx context.Context) string {
+	if x.service == nil {
+		return ""
+	}
+	near := x.service.Policy.Hint(&x.request)
+	if near == "" {
+		return ""
+	}
+	if x.token == nil && x.service.Policy.NeedsTokens() && x.identify(ctx) != nil {
+		return ""
+	}
+	return "there is a route " + near
+}
+
+func title(status int) string {
+	if t := http.StatusText(status); t != "" {
+		return t
+	}
+	return "Client Closed Request"
+}
+
+// accepts reports whether an Accept field names the media type outright; a
+// wildcard does not ask for anything but the default.
+func (x *Exchange) accepts(mediaType string) bool {
+	for _, v := range x.in.Header.Values("Accept") {
+		for part := range strings.SplitSeq(v, ",") {
+			name, parameters, _ := strings.Cut(part, ";")
+			if strings.EqualFold(strings.TrimSpace(name), mediaType) && !refusesByWeight(parameters) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// refusesByWeight: q=0 means "not acceptable" (RFC 9110 section 12.4.2).
+func refusesByWeight(parameters string) bool {
+	for p := range strings.SplitSeq(parameters, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(name, "q") {
+			return strings.Trim(value, "0.") == ""
+		}
+	}
+	return false
+}
+
+func marshal(v any) []byte {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic("gate: a refusal's body cannot be written: " + err.Error()) // strings and numbers only
+	}
+	return body
+}
+
+func (x *Exchange) acceptsQueryToken() bool {
+	return x.match.Route != nil && x.match.Route.Accepts(policy.RuleQueryToken)
+}

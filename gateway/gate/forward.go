@@ -1,0 +1,143 @@
+package gate
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/netip"
+	"strings"
+)
+
+// written reports whether the gateway itself writes this forwarding field, so
+// that the client's line must not go on beside it.
+func (x *Exchange) written(name string) bool {
+	switch fold(name) {
+	case "x-forwarded-for":
+		return true
+	case "x-forwarded-proto", "x-forwarded-host":
+		return !x.trusted || len(x.in.Header.Values(name)) == 0
+	}
+	return false
+}
+
+// Add calls set once for each field that the gateway adds to the request: the
+// forwarding fields, the request id, the trace and the identity. A lane sets
+// them after it has copied what [Exchange.Keep] let through.
+func (x *Exchange) Add(set func(name, value string)) {
+	x.addForwarding(set)
+	set("X-Request-Id", x.RequestID())
+	if !x.traced() {
+		set("Traceparent", newTraceparent())
+	}
+	if x.grant != nil && x.match.NeedsToken() {
+		for _, f := range x.grant.identity {
+			set(f.Name, f.Value)
+		}
+	}
+}
+
+func (x *Exchange) addForwarding(set func(name, value string)) {
+	if address := peerAddress(x.in.Peer); address != "" {
+		set("X-Forwarded-For", x.chain(address))
+	} else if x.trusted {
+		set("X-Forwarded-For", strings.Join(x.in.Header.Values("X-Forwarded-For"), ", "))
+	}
+	if x.written("X-Forwarded-Proto") {
+		set("X-Forwarded-Proto", x.scheme())
+	}
+	if x.written("X-Forwarded-Host") && x.request.Host != "" {
+		set("X-Forwarded-Host", x.request.Host)
+	}
+}
+
+func (x *Exchange) scheme() string {
+	if x.in.TLS {
+		return "https"
+	}
+	return "http"
+}
+
+// chain is X-Forwarded-For: what a trusted proxy said, then the peer.
+func (x *Exchange) chain(address string) string {
+	if !x.trusted {
+		return address
+	}
+	said := x.in.Header.Values("X-Forwarded-For")
+	if len(said) == 0 {
+		return address
+	}
+	return strings.Join(said, ", ") + ", " + address
+}
+
+func peerAddress(p netip.AddrPort) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.Addr().Unmap().WithZone("").String()
+}
+
+// longestRequestID bounds a trusted proxy's request id, in bytes.
+const longestRequestID = 128
+
+// RequestID names the exchange in answers, to the service and in the log: what
+// a trusted proxy sent, if that is one short visible word, else 26 random
+// characters.
+func (x *Exchange) RequestID() string {
+	if x.id != "" {
+		return x.id
+	}
+	if x.trusted {
+		if v := x.in.Header.Values("X-Request-Id"); len(v) == 1 && isWord(v[0], longestRequestID) {
+			x.id = v[0]
+			return x.id
+		}
+	}
+	x.id = rand.Text()
+	return x.id
+}
+
+func isWord(s string, longest int) bool {
+	if s == "" || len(s) > longest {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// traced reports whether the client sent one well-formed W3C traceparent. If
+// not, the gateway begins a trace, and a tracestate without one is dropped.
+func (x *Exchange) traced() bool {
+	v := x.in.Header.Values("Traceparent")
+	return len(v) == 1 && isTraceparent(v[0])
+}
+
+// isTraceparent checks version 00 of W3C Trace Context:
+// 00-<32 hex>-<16 hex>-<2 hex>, neither id all zero.
+func isTraceparent(s string) bool {
+	const form = "00-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh"
+	if len(s) != len(form) {
+		return false
+	}
+	for i := range len(form) {
+		if form[i] != 'h' {
+			if s[i] != form[i] {
+				return false
+			}
+			continue
+		}
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return strings.Trim(s[3:35], "0") != "" && strings.Trim(s[36:52], "0") != ""
+}
+
+// newTraceparent begins a trace that is not sampled.
+func newTraceparent() string {
+	var ids [24]byte
+	rand.Read(ids[:]) // never fails (crypto/rand)
+	return "00-" + hex.EncodeToString(ids[:16]) + "-" + hex.EncodeToString(ids[16:]) + "-00"
+}
