@@ -10,42 +10,42 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A reader is the way in which some server, framework or file system behind the gateway gets
+// A dialect is the way in which some server, framework or file system behind the gateway gets
 // from a path to segments. Each is lenient in its own way.
-type reader struct {
+type dialect struct {
 	name string
 	read func(path string) string // the path as it is routed on, decoded, from its slash on
 }
 
-var readers = []reader{
-	{"net/url and ServeMux: decode, clean", func(p string) string { return clean(decode(p)) }},
-	{"ServeMux on the escaped path: clean, decode", func(p string) string { return decode(clean(p)) }},
-	{"Tomcat: drop parameters, decode, clean", func(p string) string { return clean(decode(dropParameters(p))) }},
-	{"Jetty: decode, drop parameters, clean", func(p string) string { return clean(dropParameters(decode(p))) }},
-	{"Spring: drop from the first semicolon on", func(p string) string { p, _, _ = strings.Cut(decode(p), ";"); return clean(p) }},
-	{"nginx: decode, merge slashes, resolve dots", func(p string) string { return clean(merge(decode(p))) }},
-	{"IIS: decode %u and %XX, turn backslashes, clean", func(p string) string { return clean(slashes(decode(decodeU(p)))) }},
-	{"IIS of 2001: clean, decode twice, turn backslashes", func(p string) string { return clean(slashes(decode(decode(clean(p))))) }},
-	{"PHP behind a decoding proxy: decode twice, merge", func(p string) string { return clean(merge(decode(decode(p)))) }},
-	{"Tomcat behind a decoding proxy", func(p string) string { return clean(dropParameters(decode(dropParameters(decode(p))))) }},
-	{"C: decode, cut at NUL", func(p string) string { p, _, _ = strings.Cut(decode(p), "\x00"); return clean(p) }},
-	{"log injection filter: decode, drop controls, clean", func(p string) string { return clean(dropControls(decode(p))) }},
+var dialects = []dialect{
+	{"net/url and ServeMux: decode, clean", func(p string) string { return cleanPath(decodeOnce(p)) }},
+	{"ServeMux on the escaped path: clean, decode", func(p string) string { return decodeOnce(cleanPath(p)) }},
+	{"Tomcat: drop parameters, decode, clean", func(p string) string { return cleanPath(decodeOnce(dropParameters(p))) }},
+	{"Jetty: decode, drop parameters, clean", func(p string) string { return cleanPath(dropParameters(decodeOnce(p))) }},
+	{"Spring: drop from the first semicolon on", func(p string) string { p, _, _ = strings.Cut(decodeOnce(p), ";"); return cleanPath(p) }},
+	{"nginx: decode, merge slashes, resolve dots", func(p string) string { return cleanPath(mergeSlashes(decodeOnce(p))) }},
+	{"IIS: decode %u and %XX, turn backslashes, clean", func(p string) string { return cleanPath(turnBackslashes(decodeOnce(decodeU(p)))) }},
+	{"IIS of 2001: clean, decode twice, turn backslashes", func(p string) string { return cleanPath(turnBackslashes(decodeOnce(decodeOnce(cleanPath(p))))) }},
+	{"PHP behind a decoding proxy: decode twice, merge", func(p string) string { return cleanPath(mergeSlashes(decodeOnce(decodeOnce(p)))) }},
+	{"Tomcat behind a decoding proxy", func(p string) string { return cleanPath(dropParameters(decodeOnce(dropParameters(decodeOnce(p))))) }},
+	{"C: decode, cut at NUL", func(p string) string { p, _, _ = strings.Cut(decodeOnce(p), "\x00"); return cleanPath(p) }},
+	{"log injection filter: decode, drop controls, clean", func(p string) string { return cleanPath(dropControls(decodeOnce(p))) }},
 	{"browser: cut the fragment, drop tabs and line breaks, turn backslashes", func(p string) string {
 		p, _, _ = strings.Cut(p, "#")
 		p = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(p)
-		return decode(clean(slashes(p)))
+		return decodeOnce(cleanPath(turnBackslashes(p)))
 	}},
-	{"old UTF-8 decoder: decode, overlong forms included, clean", func(p string) string { return clean(overlong(decode(p))) }},
+	{"old UTF-8 decoder: decode, overlong forms included, clean", func(p string) string { return cleanPath(overlong(decodeOnce(p))) }},
 	{"normalising framework: decode, NFKC, turn backslashes, clean", func(p string) string {
-		return clean(slashes(norm.NFKC.String(decode(p))))
+		return cleanPath(turnBackslashes(norm.NFKC.String(decodeOnce(p))))
 	}},
-	{"RFC 3986 section 5.2.4 on the raw path", func(p string) string { return decode(clean(p)) }},
+	{"RFC 3986 section 5.2.4 on the raw path", func(p string) string { return decodeOnce(cleanPath(p)) }},
 }
 
-func decode(s string) string { return string(appendDecoded(nil, s)) }
+func decodeOnce(s string) string { return string(appendDecoded(nil, s)) }
 
-// clean resolves dots and merges slashes, and keeps a trailing slash.
-func clean(p string) string {
+// cleanPath resolves dots and merges slashes, and keeps a trailing slash.
+func cleanPath(p string) string {
 	c := path.Clean("/" + p)
 	if strings.HasSuffix(p, "/") && c != "/" {
 		c += "/"
@@ -53,14 +53,14 @@ func clean(p string) string {
 	return c
 }
 
-func merge(p string) string {
+func mergeSlashes(p string) string {
 	for strings.Contains(p, "//") {
 		p = strings.ReplaceAll(p, "//", "/")
 	}
 	return p
 }
 
-func slashes(p string) string { return strings.ReplaceAll(p, `\`, "/") }
+func turnBackslashes(p string) string { return strings.ReplaceAll(p, `\`, "/") }
 
 func dropParameters(p string) string {
 	segments := strings.Split(p, "/")
@@ -111,8 +111,8 @@ func overlong(s string) string {
 	return string(b)
 }
 
-// judged is how the policy reads a canonical path.
-func judged(canonical string) []string {
+// judgedSegments is how the policy reads a canonical path.
+func judgedSegments(canonical string) []string {
 	segments := strings.Split(canonical[1:], "/")
 	for i, s := range segments {
 		segments[i] = decodeSegment(s)
@@ -126,16 +126,16 @@ func checkOneReading(t interface {
 	Errorf(string, ...any)
 }, target string) {
 	t.Helper()
-	req, err := NewRequest(get(target))
+	req, err := NewRequest(requestFor(target))
 	if err != nil {
 		return
 	}
-	again, err := NewRequest(get(req.Path))
+	again, err := NewRequest(requestFor(req.Path))
 	if err != nil || again.Path != req.Path || again.Broken != req.Broken {
 		t.Errorf("%q: the canonical form %q is no fixed point: %q, breaks %s, %v", target, req.Path, again.Path, again.Broken, err)
 	}
 	sent, _, _ := strings.Cut(originOf(target), "?")
-	if decode(req.Path) != decode(sent) {
+	if decodeOnce(req.Path) != decodeOnce(sent) {
 		t.Errorf("%q: the canonical form %q decodes otherwise", target, req.Path)
 	}
 	if req.Broken == 0 {
@@ -165,14 +165,14 @@ func originOf(target string) string {
 
 // checkReaders wants every reader to find the segments that were judged.
 func checkReaders(errorf func(string, ...any), canonical string) {
-	segments := judged(canonical)
+	segments := judgedSegments(canonical)
 	want := "/" + strings.Join(segments, "/")
 	for _, s := range segments {
 		if strings.ContainsAny(s, `/\;`) {
 			errorf("%q: the segment %q holds a separator", canonical, s)
 		}
 	}
-	for _, r := range readers {
+	for _, r := range dialects {
 		got := r.read(canonical)
 		if got != want && norm.NFKC.String(got) != norm.NFKC.String(want) {
 			errorf("%q: %s reads %q, judged was %q", canonical, r.name, got, want)
@@ -183,16 +183,16 @@ func checkReaders(errorf func(string, ...any), canonical string) {
 // checkNobodyClimbs wants that no reader meets a dot segment or a host at the start, whatever
 // exceptions a route may have.
 func checkNobodyClimbs(errorf func(string, ...any), canonical string) {
-	once := decode(canonical)
+	once := decodeOnce(canonical)
 	for _, p := range []string{
-		canonical, once, decode(once),
-		dropParameters(canonical), dropParameters(once), dropParameters(slashes(once)),
-		dropParameters(slashes(decode(once))), decode(dropParameters(canonical)), decode(decode(dropParameters(canonical))),
+		canonical, once, decodeOnce(once),
+		dropParameters(canonical), dropParameters(once), dropParameters(turnBackslashes(once)),
+		dropParameters(turnBackslashes(decodeOnce(once))), decodeOnce(dropParameters(canonical)), decodeOnce(decodeOnce(dropParameters(canonical))),
 	} {
-		if strings.HasPrefix(slashes(p), "//") {
+		if strings.HasPrefix(turnBackslashes(p), "//") {
 			errorf("%q: read as %q it begins with a host", canonical, p)
 		}
-		for _, s := range strings.Split(slashes(p), "/") {
+		for _, s := range strings.Split(turnBackslashes(p), "/") {
 			if s == "." || s == ".." {
 				errorf("%q: read as %q it climbs", canonical, p)
 			}
@@ -211,7 +211,7 @@ func FuzzOneReading(f *testing.F) {
 }
 
 // Random bytes seldom form a path that means something; these pieces do.
-var pieces = []string{
+var troublesome = []string{
 	"a", "b", "/", "/", "/", ".", "..", "%2e", "%2E", "%2f", "%2F", "%5c", `\`, ";", "%3b", "%25", "%252e", "%252F", "%2525", "%255c", "%253B",
 	"2", "e", "f", "5", "c", "%32", "%65", "%", "%00", "%0a", "%7F", "%c2%85", "%e2%80%a8", "%ef%bc%8f", "%ef%bc%8e", "%c3%a9", "%c0%af", "%e9",
 	"#", "?", " ", "~", "%7e", "!", `"`, "%20", "//", "/./", "/../", "..;", "..%2f", "é", "\x01",
@@ -219,7 +219,7 @@ var pieces = []string{
 
 func TestOneReadingOfPathsMadeOfTroublesomePieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		checkOneReading(t, "/"+strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 12).Draw(t, "pieces"), ""))
+		checkOneReading(t, "/"+strings.Join(rapid.SliceOfN(rapid.SampledFrom(troublesome), 0, 12).Draw(t, "pieces"), ""))
 	})
 }
 
@@ -240,8 +240,8 @@ func TestTargetsThatDecodeAlikeAreSpelledAlike(t *testing.T) {
 			}
 			return string(b)
 		}
-		one, err1 := NewRequest(get(spell("one")))
-		two, err2 := NewRequest(get(spell("two")))
+		one, err1 := NewRequest(requestFor(spell("one")))
+		two, err2 := NewRequest(requestFor(spell("two")))
 		if (err1 == nil) != (err2 == nil) || one.Path != two.Path || one.Broken != two.Broken {
 			t.Errorf("%q: %q %v, %q %v", text, one.Path, err1, two.Path, err2)
 		}
@@ -255,7 +255,7 @@ func TestASegmentIsSpelledInOneWay(t *testing.T) {
 		if got := decodeSegment(encoded); got != text {
 			t.Errorf("%q is encoded as %q, which is %q", text, encoded, got)
 		}
-		req, err := NewRequest(get("/" + encoded))
+		req, err := NewRequest(requestFor("/" + encoded))
 		if err != nil || req.Path != "/"+encoded || req.Broken != 0 {
 			t.Errorf("%q is encoded as %q, and the guard says %q, %s, %v", text, encoded, req.Path, req.Broken, err)
 		}
@@ -290,7 +290,7 @@ func TestACanonicalRequestCostsNoAllocation(t *testing.T) {
 	for _, target := range []string{
 		"/billing/", "/billing/acme/invoices/7?page=2&access=x", "/.well-known/jwks.json", "/caf%C3%A9/a%20b", "/a//b;c%2Fd", "/a/../b", "/a#b",
 	} {
-		in := get(target)
+		in := requestFor(target)
 		if n := testing.AllocsPerRun(100, func() { _, _ = NewRequest(in) }); n != 0 {
 			t.Errorf("%s: %v allocations", target, n)
 		}
@@ -300,7 +300,7 @@ func TestACanonicalRequestCostsNoAllocation(t *testing.T) {
 func BenchmarkNewRequest(b *testing.B) {
 	for _, target := range []string{"/billing/", "/billing/acme/invoices/7?page=2&size=50", "/caf%C3%A9/", "/a/../b"} {
 		b.Run(target, func(b *testing.B) {
-			in := get(target)
+			in := requestFor(target)
 			b.ReportAllocs()
 			for b.Loop() {
 				_, _ = NewRequest(in)

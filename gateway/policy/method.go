@@ -53,7 +53,8 @@ func overrideOf(method string, headers []string, query string, marked bool) (str
 			return "", err
 		}
 	}
-	if marked && method == "POST" {
+	// A GET that a header turns into a POST is one to whoever reads _method behind us.
+	if marked && (method == "POST" || asked == "POST") {
 		for rest := query; rest != ""; {
 			var pair string
 			pair, rest = nextPair(rest)

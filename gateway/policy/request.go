@@ -97,7 +97,7 @@ func (r *Request) Overridden() (method, rawQuery string, hasQuery bool) {
 	if r.Override == "" {
 		return r.Method, r.RawQuery, r.HasQuery
 	}
-	if r.Method != "POST" {
+	if r.Method != "POST" && r.Override != "POST" {
 		return r.Override, r.RawQuery, r.HasQuery
 	}
 	q := withoutParam(r.RawQuery, paramMethod)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// rows reads a data file of tab-separated columns; lines that begin with # are comments.
-func rows(t *testing.T, file string, columns int) [][]string {
+// dataRows reads a data file of tab-separated columns; lines that begin with # are comments.
+func dataRows(t *testing.T, file string, columns int) [][]string {
 	t.Helper()
 	src, err := os.ReadFile(file)
 	if err != nil {
@@ -29,13 +29,13 @@ func rows(t *testing.T, file string, columns int) [][]string {
 	return all
 }
 
-// get is a well-formed request for a target, to be changed by a test.
-func get(target string) *Received {
+// requestFor is a well-formed request for a target, to be changed by a test.
+func requestFor(target string) *Received {
 	return &Received{Method: "GET", Target: target, Hosts: []string{"gateway.example"}, ProtoMajor: 1, ProtoMinor: 1}
 }
 
-// refusal is the text that the data files have for an error.
-func refusal(t *testing.T, err error) string {
+// refusalText is the text that the data files have for an error.
+func refusalText(t *testing.T, err error) string {
 	t.Helper()
 	var g *GuardError
 	if !errors.As(err, &g) {
@@ -45,7 +45,7 @@ func refusal(t *testing.T, err error) string {
 }
 
 func TestTargets(t *testing.T) {
-	for _, row := range rows(t, "testdata/guard/targets.tsv", 3) {
+	for _, row := range dataRows(t, "testdata/guard/targets.tsv", 3) {
 		t.Run(row[0], func(t *testing.T) {
 			target := row[1]
 			if strings.HasPrefix(target, `"`) {
@@ -54,18 +54,18 @@ func TestTargets(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := reading(t, target); got != row[2] {
+			if got := targetReading(t, target); got != row[2] {
 				t.Errorf("%q\n got %s\nwant %s", target, got, row[2])
 			}
 		})
 	}
 }
 
-// reading writes what the guard says of a target as the data file does.
-func reading(t *testing.T, target string) string {
-	req, err := NewRequest(get(target))
+// targetReading writes what the guard says of a target as the data file does.
+func targetReading(t *testing.T, target string) string {
+	req, err := NewRequest(requestFor(target))
 	if err != nil {
-		return refusal(t, err)
+		return refusalText(t, err)
 	}
 	if req.Broken != 0 {
 		return "breaks " + req.Broken.String() + " -> " + req.Path
@@ -74,9 +74,9 @@ func reading(t *testing.T, target string) string {
 }
 
 func TestHosts(t *testing.T) {
-	for _, row := range rows(t, "testdata/guard/hosts.tsv", 4) {
+	for _, row := range dataRows(t, "testdata/guard/hosts.tsv", 4) {
 		t.Run(row[0], func(t *testing.T) {
-			in := get("/")
+			in := requestFor("/")
 			in.ProtoMajor, in.ProtoMinor = int(row[1][0]-'0'), int(row[1][2]-'0')
 			in.Hosts = nil
 			for _, h := range strings.Fields(row[2]) {
@@ -88,7 +88,7 @@ func TestHosts(t *testing.T) {
 			got := req.Host
 			switch {
 			case err != nil:
-				got = strings.TrimSuffix(refusal(t, err), " host")
+				got = strings.TrimSuffix(refusalText(t, err), " host")
 			case got == "":
 				got = "none"
 			}
@@ -100,9 +100,9 @@ func TestHosts(t *testing.T) {
 }
 
 func TestQueries(t *testing.T) {
-	for _, row := range rows(t, "testdata/guard/queries.tsv", 5) {
+	for _, row := range dataRows(t, "testdata/guard/queries.tsv", 5) {
 		t.Run(row[0], func(t *testing.T) {
-			in := get(row[2])
+			in := requestFor(row[2])
 			in.Method = row[1]
 			if row[3] != "-" {
 				in.Overrides = strings.Split(row[3], "|")
@@ -117,7 +117,7 @@ func TestQueries(t *testing.T) {
 func queryReading(t *testing.T, in *Received) string {
 	req, err := NewRequest(in)
 	if err != nil {
-		return refusal(t, err)
+		return refusalText(t, err)
 	}
 	if _, q, _ := strings.Cut(in.Target, "?"); q != req.RawQuery {
 		t.Errorf("the query %q came out as %q", q, req.RawQuery)
@@ -139,7 +139,7 @@ func TestOverriddenQueryKeepsItsQuestionMarkOnlyWhereOneIsMeant(t *testing.T) {
 		target string
 		want   bool
 	}{{"/a", false}, {"/a?", true}, {"/a?_method=PUT", false}, {"/a?b&_method=PUT", true}} {
-		in := get(c.target)
+		in := requestFor(c.target)
 		in.Method, in.Overrides = "POST", []string{"PUT"}
 		req, err := NewRequest(in)
 		if err != nil {
@@ -170,7 +170,7 @@ func TestMethods(t *testing.T) {
 
 		strings.Repeat("A", 33): "ambiguous_request",
 	} {
-		in := get("/billing/")
+		in := requestFor("/billing/")
 		in.Method = method
 		_, err := NewRequest(in)
 		if want == "" {
@@ -189,9 +189,9 @@ func TestMethods(t *testing.T) {
 }
 
 func TestOptionsForTheWholeServerInAbsoluteFormIsRefused(t *testing.T) {
-	in := get("http://gateway.example") // RFC 9112 section 3.2.4: it stands for OPTIONS *
+	in := requestFor("http://gateway.example") // RFC 9112 section 3.2.4: it stands for OPTIONS *
 	in.Method = "OPTIONS"
-	if _, err := NewRequest(in); err == nil || refusal(t, err) != "refused target_form" {
+	if _, err := NewRequest(in); err == nil || refusalText(t, err) != "refused target_form" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -201,7 +201,7 @@ func TestVersions(t *testing.T) {
 		major, minor int
 		spoken       bool
 	}{{1, 0, true}, {1, 1, true}, {2, 0, true}, {0, 9, false}, {1, 2, false}, {1, 9, false}, {2, 1, false}, {3, 0, false}} {
-		in := get("/")
+		in := requestFor("/")
 		in.ProtoMajor, in.ProtoMinor = c.major, c.minor
 		_, err := NewRequest(in)
 		var g *GuardError
@@ -212,15 +212,15 @@ func TestVersions(t *testing.T) {
 }
 
 func TestAnAbsoluteTargetIsNoPathInHTTP2(t *testing.T) {
-	in := get("http://gateway.example/")
+	in := requestFor("http://gateway.example/")
 	in.ProtoMajor, in.ProtoMinor = 2, 0
-	if _, err := NewRequest(in); err == nil || refusal(t, err) != "refused target_form" {
+	if _, err := NewRequest(in); err == nil || refusalText(t, err) != "refused target_form" {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestAnAbsoluteTargetStandsForTheHostField(t *testing.T) {
-	in := get("http://Gateway.Example:8001/a")
+	in := requestFor("http://Gateway.Example:8001/a")
 	in.Hosts = nil
 	req, err := NewRequest(in)
 	if err != nil || req.Host != "gateway.example:8001" {
@@ -263,7 +263,7 @@ func TestEveryRuleHasANameAndAnExplanation(t *testing.T) {
 }
 
 func TestARefusalNeverRepeatsTheRequest(t *testing.T) {
-	_, err := NewRequest(get("/secret-marker/../x"))
+	_, err := NewRequest(requestFor("/secret-marker/../x"))
 	if err == nil || strings.Contains(err.Error(), "secret-marker") {
 		t.Errorf("got %v", err)
 	}
