@@ -158,7 +158,10 @@ type problem struct {
 }
 
 func (x *Exchange) writeBody(ctx context.Context, a *Answer, detail string) {
-	quiet := x.service != nil && x.service.Explain == ExplainNone
+	quiet := x.snapshot.quiet
+	if x.service != nil {
+		quiet = x.service.Explain == ExplainNone
+	}
 	rule := ""
 	if x.refusal.Reason == ReasonAmbiguous && !quiet {
 		rule = x.refusal.Guard.String()

@@ -50,8 +50,7 @@ type Service struct {
 	// Upstream belongs to the lanes; the gate never looks at it.
 	Upstream any
 
-	keep   map[string]bool // folded KeepHeaders
-	claims map[string]bool // folded names of ClaimHeaders
+	keep map[string]bool // folded KeepHeaders
 }
 
 // ClaimHeader sends a claim of the token to the service. Arrays are sent
@@ -97,6 +96,7 @@ type Snapshot struct {
 	exact    map[string]*Service
 	wildcard map[string]*Service // by what follows "*."
 	any      *Service
+	quiet    bool // every service says explain: none; for requests that reach none
 	proxies  []netip.Prefix
 	claims   map[string]bool // folded claim header names of all services
 }
@@ -111,16 +111,17 @@ func NewSnapshot(services []*Service, v Verifier, trustedProxies []netip.Prefix)
 		wildcard: map[string]*Service{},
 		proxies:  trustedProxies,
 		claims:   map[string]bool{},
+		quiet:    len(services) > 0,
 	}
 	for _, s := range services {
 		if err := n.index(s); err != nil {
 			return nil, err
 		}
-		s.keep, s.claims = foldAll(s.KeepHeaders), map[string]bool{}
+		s.keep = foldAll(s.KeepHeaders)
 		for _, c := range s.ClaimHeaders {
 			n.claims[fold(c.Header)] = true
-			s.claims[fold(c.Header)] = true
 		}
+		n.quiet = n.quiet && s.Explain == ExplainNone
 	}
 	return n, nil
 }

@@ -70,6 +70,15 @@ func (r Reason) MarshalText() ([]byte, error) {
 	return []byte(r.String()), nil
 }
 
+// Reasons lists every reason, for tables that must have a row for each.
+func Reasons() []Reason {
+	var all []Reason
+	for r := ReasonNone + 1; r < reasonCount; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
 // reasonByName finds a reason by its code. ReasonNone has no name.
 func reasonByName(name string) (Reason, bool) {
 	for r := ReasonNone + 1; r < reasonCount; r++ {

@@ -1,0 +1,176 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// lint reports what is well formed and yet rarely meant. It runs over the
+// compiled policy, and only when that has no faults.
+func (r *reader) lint(p *Policy) {
+	for _, route := range p.routes {
+		for _, rule := range route.rules {
+			r.lintRule(rule)
+		}
+		r.lintRoute(p, route)
+	}
+}
+
+func (r *reader) lintRule(rule *Rule) {
+	writes := []string{"POST", "PUT", "PATCH", "DELETE", "ANY"}
+	switch {
+	case rule.Public() && slices.Contains(writes, rule.method):
+		r.reportAt(rule.line, rule.column, idPublicWrite, "name a scope, or list the reading methods one by one",
+			"%s %s is open to everybody and may write", rule.method, rule.route.Template())
+	case rule.access == byRequirement && rule.anyTokenDoes():
+		r.reportAt(rule.line, rule.column, idAnyToken, "name a scope, or add `claims:`",
+			"%s %s lets in every valid token of every issuer that the service accepts", rule.method, rule.route.Template())
+	}
+}
+
+// anyTokenDoes reports whether a token without scopes passes, whatever its
+// claims and issuer.
+func (r *Rule) anyTokenDoes() bool { return r.formula.holds(nil, r.stepBits) }
+
+func (r *reader) lintRoute(p *Policy, route *Route) {
+	at := func(id, hint, format string, args ...any) {
+		r.reportAt(route.line, route.column, id, hint, format, args...)
+	}
+	if route.accepts != 0 {
+		at(idAccepted, "make sure that the service reads such paths as one segment, with `gateway probe`",
+			"%s accepts requests that others may read otherwise: %s", route.Template(), strings.Join(route.accepts.Names(), ", "))
+	}
+	if len(route.upgrades) > 0 && route.rule("GET") == nil {
+		at(idIdleUpgrade, "add GET, or remove `upgrade:`", "%s may be upgraded but does not answer GET", route.Template())
+	}
+	for _, s := range route.pattern.segments {
+		if s.kind == literalSegment && strings.HasPrefix(s.text, ":") {
+			at(idColonName, "write {"+strings.TrimPrefix(s.text, ":")+"} for a segment of any value",
+				"the segment %s of %s is a literal here", s.text, route.Template())
+		}
+	}
+	r.lintTail(p, route)
+	r.lintTwins(p, route)
+}
+
+// lintTail looks at what a final ** swallows, or does not.
+func (r *reader) lintTail(p *Policy, route *Route) {
+	last := len(route.pattern.segments) - 1
+	if route.pattern.segments[last].kind != tailSegment {
+		return
+	}
+	n := p.root
+	for _, s := range route.pattern.segments[:last] {
+		if s.kind == namedSegment {
+			n = n.named
+		} else {
+			n = n.literal(s.text)
+		}
+	}
+	if n.covered() {
+		r.reportAt(route.line, route.column, idUnreachable, "remove it",
+			"%s is never reached: more specific paths cover all of it", route.Template())
+		return
+	}
+	if !slices.ContainsFunc(route.rules, (*Rule).Public) {
+		return
+	}
+	prefix := strings.TrimSuffix(route.Template(), "**")
+	for _, other := range p.routes {
+		if other != route && strings.HasPrefix(other.Template(), prefix) && !slices.ContainsFunc(other.rules, (*Rule).Public) {
+			r.reportAt(route.line, route.column, idPublicTail, "list the public paths one by one",
+				"%s is public around %s (line %d), which is not: a path that is forgotten there is open", route.Template(), other.Template(), other.line)
+			return
+		}
+	}
+}
+
+// lintTwins asks where the twins of a literal path go: the paths that a sloppy
+// service takes for the same (another case, a slash more or less).
+func (r *reader) lintTwins(p *Policy, route *Route) {
+	path := route.pattern.sample("x")
+	if route.pattern.segments[len(route.pattern.segments)-1].kind == tailSegment {
+		return
+	}
+	for _, twin := range twins(path) {
+		other := p.root.find(twin)
+		if other == nil || other == route || isLiteralFor(other, twin) {
+			continue
+		}
+		for _, rule := range route.rules {
+			weaker := other.rule(rule.method)
+			if weaker != nil && p.opensMore(weaker, rule) {
+				r.reportAt(route.line, route.column, idWeakerTwin, "close the twin with a rule of its own, such as `ANY: nobody`",
+					"%s %s is caught by %s (line %d), which asks for less than %s does", rule.method, twin, other.Template(), weaker.line, route.Template())
+				return
+			}
+		}
+	}
+}
+
+// twins are the other spellings of a path by slash and case.
+func twins(path string) []string {
+	var out []string
+	if trimmed, ok := strings.CutSuffix(path, "/"); ok {
+		if trimmed != "" {
+			out = append(out, trimmed)
+		}
+	} else {
+		out = append(out, path+"/")
+	}
+	for _, folded := range []string{strings.ToUpper(path), strings.ToLower(path)} {
+		if folded != path && !strings.Contains(path, "%") {
+			out = append(out, folded)
+		}
+	}
+	return out
+}
+
+// isLiteralFor reports whether the route names the path outright: then it was
+// written on purpose.
+func isLiteralFor(r *Route, path string) bool {
+	return !slices.ContainsFunc(r.pattern.segments, func(s segment) bool { return s.kind != literalSegment }) &&
+		r.pattern.sample("") == path
+}
+
+// opensMore reports whether some token (or nobody at all) passes a but not b,
+// conditions on both sides taken as fulfilled. Where a has too many ways to be
+// listed, it is not reported: this is a remark and no proof.
+func (p *Policy) opensMore(a, b *Rule) bool {
+	switch {
+	case a.access == toNobody || b.access == toEveryone:
+		return false
+	case a.access == toEveryone || b.access == toNobody:
+		return true
+	}
+	ways, exact := a.formula.ways(len(p.vocabulary.words), a.everyCondition())
+	if !exact {
+		return false
+	}
+	for _, way := range ways {
+		if !b.formula.holds(p.vocabulary.close(way), b.everyCondition()) {
+			return true
+		}
+	}
+	return len(b.conditions) > 0 && len(a.conditions) == 0
+}
+
+// unused reports declared scopes that open nothing, be it by themselves or by
+// what they imply.
+func (r *reader) unused(p *Policy, where map[string]*yaml.Node) {
+	v := p.vocabulary
+	used := newBitset(len(v.words))
+	for _, route := range p.routes {
+		for _, rule := range route.rules {
+			used.add(rule.formula.scopes(len(v.words)))
+		}
+	}
+	for i, word := range v.words {
+		all := v.closure(i)
+		if all.beyond(nil) == all.beyond(used) {
+			r.report(where[word], idUnusedScope, "use it in a route, or remove it", "no route needs the scope %s", word)
+		}
+	}
+}
