@@ -9,7 +9,8 @@ import (
 
 // lint reports what is well formed and yet rarely meant. It runs over the
 // compiled policy, and only when that has no faults.
-func (r *reader) lint(p *Policy) {
+func (r *reader) lint(p *Policy, declared map[string]*yaml.Node) {
+	r.unused(p, declared)
 	for _, route := range p.routes {
 		for _, rule := range route.rules {
 			r.lintRule(rule)
@@ -39,7 +40,7 @@ func (r *reader) lintRoute(p *Policy, route *Route) {
 		r.reportAt(route.line, route.column, id, hint, format, args...)
 	}
 	if route.accepts != 0 {
-		at(idAccepted, "make sure that the service reads such paths as one segment, with `gateway probe`",
+		at(idAccepted, "make sure that the service reads such paths as the policy does",
 			"%s accepts requests that others may read otherwise: %s", route.Template(), strings.Join(route.accepts.Names(), ", "))
 	}
 	if len(route.upgrades) > 0 && route.rule("GET") == nil {

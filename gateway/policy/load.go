@@ -30,10 +30,10 @@ func Load(file string, src []byte) (*Policy, Findings) {
 		r.found.sort()
 		return nil, r.found
 	}
-	p := r.policy(root)
+	p, declared := r.policy(root)
 	p.hash = hashOf(src)
 	if !r.found.HasErrors() {
-		r.lint(p)
+		r.lint(p, declared)
 	}
 	r.found.sort()
 	if r.found.HasErrors() {
@@ -43,7 +43,8 @@ func Load(file string, src []byte) (*Policy, Findings) {
 	return p, r.found
 }
 
-func (r *reader) policy(root *yaml.Node) *Policy {
+// policy builds the policy, and returns where each scope is declared.
+func (r *reader) policy(root *yaml.Node) (*Policy, map[string]*yaml.Node) {
 	f := r.fields(root, "the policy", "version", "service", "scopes", "routes", "personas")
 	if root.Kind == yaml.MappingNode {
 		for _, key := range []string{"version", "service", "routes"} {
@@ -57,8 +58,7 @@ func (r *reader) policy(root *yaml.Node) *Policy {
 	declared := r.vocabulary(p, f["scopes"])
 	r.routes(p, f["routes"])
 	r.personas(p, f["personas"])
-	r.unused(p, declared)
-	return p
+	return p, declared
 }
 
 // hasKey reports whether the mapping has the key, be its value good or not.
