@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// UpstreamConfig says how one service is reached. Two equal values mean the
+// same upstream, so that a reload can keep the pool of one that did not change.
+type UpstreamConfig struct {
+	Scheme   string // http, https, h2c or unix
+	Address  string // host:port, or the socket's path
+	Host     string // what the address calls itself, for requests that bring no Host
+	TLS      UpstreamTLS
+	HeadMax  int64 // bytes of a request's head, beside Config.HeadMax; 0: no other bound
+	BodyMax  int64 // bytes of a request's body; 0: no bound
+	MaxConns int   // connections to the service at once; 0: no bound
+	Timeouts Timeouts
+}
+
+// UpstreamTLS holds PEM texts. Empty ones mean the system's authorities, no
+// client certificate, and the address's own name.
+type UpstreamTLS struct {
+	CA, Cert, Key string
+	ServerName    string
+}
+
+const (
+	connectTimeout = 5 * time.Second
+	// Idle connections are dropped before the usual servers drop them (uvicorn
+	// and Node after 5 s), since a POST that meets a connection in the moment
+	// of its closing is lost: it must not be sent again.
+	idleUpstream = 4 * time.Second
+	// maxIdleUpstream bounds the idle connections of one pool. The default of
+	// 2 for a host makes a proxy dial for nearly every request under load.
+	maxIdleUpstream = 512
+	maxAnswerHead   = 256 << 10
+)
+
+// Upstream is one service as this lane reaches it: its pool of connections and
+// its ReverseProxy, both made once.
+type Upstream struct {
+	given  UpstreamConfig
+	cfg    UpstreamConfig // given, with defaults
+	scheme string // of outbound URLs
+	host   string // authority of outbound URLs
+	pool   *http.Transport
+	// tunnels makes the connections of WebSockets, which need HTTP/1.1 whatever
+	// else the service speaks.
+	tunnels *http.Transport
+	proxy   *httputil.ReverseProxy
+	// speaksH2 is set once an answer came over HTTP/2.
+	speaksH2 atomic.Bool
+}
+
+// NewUpstream makes the pool for one service. It dials nothing. It fails for
+// an unknown scheme and for PEM texts that cannot be used.
+func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
+	u := &Upstream{given: cfg, cfg: cfg, scheme: "http", host: cfg.Address}
+	u.cfg.Timeouts = cfg.Timeouts.withDefaults()
+	dial := dialer("tcp", "")
+	switch cfg.Scheme {
+	case "http", "h2c":
+	case "https":
+		u.scheme = "https"
+	case "unix":
+		u.host = "localhost"
+		dial = dialer("unix", cfg.Address)
+	default:
+		return nil, fmt.Errorf("upstream scheme %q is not one of http, https, h2c, unix", cfg.Scheme)
+	}
+	if cfg.Address == "" {
+		return nil, errors.New("upstream has no address")
+	}
+	if u.cfg.Host == "" {
+		u.cfg.Host = u.host
+	}
+	u.pool = newPool(cfg, dial)
+	if err := u.secure(); err != nil {
+		return nil, err
+	}
+	u.tunnels = u.pool
+	if cfg.Scheme == "h2c" {
+		u.pool.Protocols = new(http.Protocols)
+		u.pool.Protocols.SetUnencryptedHTTP2(true)
+		u.tunnels = newPool(cfg, dial)
+		u.speaksH2.Store(true)
+	}
+	u.proxy = &httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		Transport:      u.pool,
+		ModifyResponse: modifyResponse,
+		ErrorHandler:   handleError,
+		BufferPool:     buffers,
+	}
+	return u, nil
+}
+
+// newPool makes a transport that does nothing of its own accord: no proxy from
+// the environment, no compression, no redirects, no cookies.
+func newPool(cfg UpstreamConfig, dial dialFunc) *http.Transport {
+	return &http.Transport{
+		DialContext:            dial,
+		DisableCompression:     true,
+		MaxIdleConns:           maxIdleUpstream,
+		MaxIdleConnsPerHost:    maxIdleUpstream,
+		MaxConnsPerHost:        cfg.MaxConns,
+		IdleConnTimeout:        idleUpstream,
+		TLSHandshakeTimeout:    connectTimeout,
+		MaxResponseHeaderBytes: maxAnswerHead,
+		WriteBufferSize:        16 << 10,
+		ReadBufferSize:         16 << 10,
+	}
+}
+
+// secure prepares TLS towards the service.
+func (u *Upstream) secure() error {
+	if u.cfg.Scheme != "https" {
+		return nil
+	}
+	t := u.cfg.TLS
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CA != "" {
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM([]byte(t.CA)) {
+			return errors.New("upstream_tls: ca holds no certificate")
+		}
+	}
+	if t.Cert != "" || t.Key != "" {
+		pair, err := tls.X509KeyPair([]byte(t.Cert), []byte(t.Key))
+		if err != nil {
+			return fmt.Errorf("upstream_tls: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	u.pool.TLSClientConfig = c
+	u.pool.Protocols = new(http.Protocols)
+	u.pool.Protocols.SetHTTP1(true)
+	u.pool.Protocols.SetHTTP2(true)
+	return nil
+}
+
+// Config returns what the upstream was made from.
+func (u *Upstream) Config() UpstreamConfig { return u.given }
+
+// Close drops idle connections. Requests in flight are not disturbed; it is
+// for an upstream that a reload has replaced.
+func (u *Upstream) Close() {
+	u.pool.CloseIdleConnections()
+	u.tunnels.CloseIdleConnections()
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// errDial marks that no connection was made, so that nothing was sent.
+type errDial struct{ error }
+
+func (e errDial) Unwrap() error { return e.error }
+
+// dialer returns a DialContext; with a path it ignores what it is asked for.
+func dialer(network, path string) dialFunc {
+	d := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		if path != "" {
+			address = path
+		}
+		c, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, errDial{err}
+		}
+		return c, nil
+	}
+}
+
+// buffers are the copy buffers of all upstreams.
+var buffers = &bufferPool{sync.Pool{New: func() any { return new([32 << 10]byte) }}}
+
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() []byte { return b.pool.Get().(*[32 << 10]byte)[:] }
+
+func (b *bufferPool) Put(buf []byte) { b.pool.Put((*[32 << 10]byte)(buf)) }
