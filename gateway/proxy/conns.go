@@ -65,6 +65,9 @@ type conn struct {
 	begun, handled atomic.Int64
 	status         atomic.Int32 // of net/http's own refusal
 	timedOut       atomic.Bool
+
+	idle    sync.Mutex
+	arrived bool // something was read since the connection became idle
 }
 
 // admit counts c in; nil means that it is one too many.
@@ -131,8 +134,7 @@ func (s *conns) remove(c *conn) {
 	s.states[c.state.Load()].Add(-1)
 }
 
-// each calls f for every connection that is open. f must not close one while
-// it runs; it returns those that are to be closed.
+// collect returns the connections for which f says so. f must not close any.
 func (s *conns) collect(f func(*conn) bool) (found []*conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,8 +152,16 @@ func (s *conns) moved(outer net.Conn, to http.ConnState) *conn {
 	if c == nil || to == http.StateNew || to == http.StateClosed {
 		return c
 	}
-	if to == http.StateActive {
+	switch to {
+	case http.StateActive:
 		c.begun.Add(1)
+	case http.StateIdle:
+		if c.handled.Load() == 0 {
+			c.http2.Store(true) // in HTTP/1 none is idle before its first request
+		}
+		c.idle.Lock()
+		c.arrived = false
+		c.idle.Unlock()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,14 +208,30 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Read notes a time limit that ran out: net/http says nothing when it gives up
-// on a slow head.
+// Read notes a time limit that ran out, since net/http says nothing when it
+// gives up on a slow head, and that something came.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.idle.Lock()
+		c.arrived = true
+		c.idle.Unlock()
+	}
 	if err != nil {
 		c.timedOut.Store(errors.Is(err, os.ErrDeadlineExceeded))
 	}
 	return n, err
+}
+
+// endIdle makes net/http give up waiting for the next request, unless that has
+// begun to arrive. If it arrives in this moment it is served: the read that has
+// it comes first, and net/http then sets a new time limit over this one.
+func (c *conn) endIdle() {
+	c.idle.Lock()
+	defer c.idle.Unlock()
+	if !c.arrived && http.ConnState(c.state.Load()) == http.StateIdle {
+		c.SetReadDeadline(time.Now())
+	}
 }
 
 // Write notes the status of an answer that no handler gave. On a connection

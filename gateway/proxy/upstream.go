@@ -51,8 +51,8 @@ const (
 type Upstream struct {
 	given  UpstreamConfig
 	cfg    UpstreamConfig // given, with defaults
-	scheme string // of outbound URLs
-	host   string // authority of outbound URLs
+	scheme string         // of outbound URLs
+	host   string         // authority of outbound URLs
 	pool   *http.Transport
 	// tunnels makes the connections of WebSockets, which need HTTP/1.1 whatever
 	// else the service speaks.

@@ -45,6 +45,7 @@ const recheck = time.Second
 // start begins watching. The fields above stop must have been set.
 func (w *watch) start() {
 	w.begun = time.Now()
+	w.moved.Store(0)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(min(w.limits.Upstream, w.limits.BodyIdle, w.limits.WriteIdle), w.check)

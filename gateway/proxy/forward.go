@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// hopByHop are the fields that end at this hop, in both directions.
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// forward carries an admitted request to its service and the answer back.
+func (e *exchange) forward() {
+	w := &e.watch
+	w.limits = e.up.cfg.Timeouts
+	w.allowed = e.stillAllowed
+	w.end = e.x.Deadline()
+	w.stop = e.stop
+	w.start()
+	if e.socket {
+		e.tunnel()
+		return
+	}
+	if e.body != nil {
+		e.body.most = e.up.cfg.BodyMax
+		if e.r.ProtoMajor == 1 {
+			// The service may answer while the client is still sending. An
+			// error means a writer that is not net/http's, as in a test.
+			http.NewResponseController(e.w.ResponseWriter).EnableFullDuplex()
+		}
+	}
+	e.up.proxy.ServeHTTP(&e.w, e.r.WithContext(e.ctx))
+	e.completed = true
+}
+
+// stop ends the exchange from outside: both ends are let go, whatever they
+// are blocked in.
+func (e *exchange) stop(err error) {
+	e.cut.CompareAndSwap(nil, &cut{err})
+	e.cancel(err)
+	if e.watch.giving.Load() {
+		http.NewResponseController(e.w.ResponseWriter).SetWriteDeadline(time.Unix(1, 0))
+	}
+}
+
+// stillAllowed asks the gate, and for a tunnel whether the route still has one.
+func (e *exchange) stillAllowed() bool {
+	if !e.x.StillAllowed() {
+		return false
+	}
+	if !e.socket {
+		return true
+	}
+	s := e.proxy.gate.Snapshot().Service(e.x.Request().Host)
+	m := s.Policy.Match(e.x.Request())
+	return m.Route != nil && m.Route.Upgrade("websocket")
+}
+
+// rewrite is ReverseProxy's hook. It copies what was decided, nothing more.
+func rewrite(pr *httputil.ProxyRequest) { exchangeOf(pr.In.Context()).rewrite(pr.Out) }
+
+// rewrite makes of out the request that was judged.
+func (e *exchange) rewrite(out *http.Request) {
+	judged := e.x.Request()
+	out.Method = e.x.Method()
+	out.URL = &url.URL{
+		Scheme: e.up.scheme,
+		Host:   e.up.host,
+		// Opaque goes to the wire as it is; a parsed path would be encoded anew.
+		Opaque:     judged.Path,
+		RawQuery:   judged.RawQuery,
+		ForceQuery: judged.HasQuery,
+	}
+	out.Host = e.x.Host()
+	if out.Host == "" {
+		out.Host = e.up.cfg.Host
+	}
+	out.Header = e.fields(out.Method)
+	out.Trailer = nil
+	out.TransferEncoding = nil
+	if out.Method == http.MethodHead && e.up.cfg.Scheme != "h2c" {
+		out.Close = true // stray bytes after a HEAD would answer the next caller (hardening 15)
+	}
+	if out.Body == nil && !isSafe(out.Method) && e.up.speaksH2.Load() {
+		out.Body = empty{} // the HTTP/2 transport sends a request without a body again after some resets
+	}
+	e.sent = time.Now()
+}
+
+// fields writes the outbound head: what the gate keeps, then what it adds.
+func (e *exchange) fields(method string) http.Header {
+	in := e.r.Header
+	out := make(http.Header, len(in)+12)
+	for name, values := range in {
+		if name == "" || name[0] == ':' {
+			continue
+		}
+		for i, v := range values {
+			if e.x.Keep(name, v) {
+				out[name] = append(out[name], values[i])
+			}
+		}
+	}
+	e.x.Add(func(name, value string) {
+		out[http.CanonicalHeaderKey(name)] = []string{value}
+	})
+	if hasToken(in["Te"], "trailers") {
+		out["Te"] = []string{"trailers"} // gRPC services insist on it
+	}
+	if !isSafe(method) {
+		hideIdempotency(out)
+	}
+	if _, ok := out["User-Agent"]; !ok {
+		out["User-Agent"] = []string{""} // keeps the transport from naming itself
+	}
+	return out
+}
+
+// hideIdempotency keeps http.Transport from sending a POST twice. It takes
+// Idempotency-Key for leave to do so, looking the field up under its canonical
+// name; names are case-insensitive on the wire (RFC 9110 section 5.1), so the
+// service reads the same field in lower case.
+func hideIdempotency(h http.Header) {
+	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if v, ok := h[name]; ok {
+			delete(h, name)
+			h[strings.ToLower(name)] = v
+		}
+	}
+}
+
+// isSafe: RFC 9110 section 9.2.1, of the methods that get here.
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// empty is a body of no bytes that is not http.NoBody.
+type empty struct{}
+
+func (empty) Read([]byte) (int, error) { return 0, io.EOF }
+func (empty) Close() error             { return nil }
+
+// modifyResponse looks at the service's head before it goes on.
+func modifyResponse(res *http.Response) error {
+	e := exchangeOf(res.Request.Context())
+	e.answered(res)
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return errUnasked
+	}
+	return nil
+}
+
+// answered moves the watch on to the answer.
+func (e *exchange) answered(res *http.Response) {
+	e.waited = time.Since(e.sent)
+	if res.ProtoMajor == 2 && e.up.cfg.Scheme == "https" {
+		e.up.speaksH2.Store(true)
+	}
+	e.watch.answering(phaseOf(res))
+	res.Body = &outbound{res.Body, e}
+}
+
+func phaseOf(res *http.Response) int32 {
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	switch {
+	case kind == "text/event-stream", strings.HasPrefix(kind, "application/grpc"):
+		return streaming
+	case res.ContentLength < 0:
+		return unlimited
+	default:
+		return measured
+	}
+}
+
+// handleError answers for a service that did not.
+func handleError(_ http.ResponseWriter, out *http.Request, err error) {
+	e := exchangeOf(out.Context())
+	e.refuse(e.faultOf(err))
+}

@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/scopegate/scopegate/gateway/gate"
+	_ "github.com/scopegate/scopegate/gateway/proxy/xconnect" // before net/http
+)
+
+// Proxy is the standard lane: an http.Handler around a gate, and the server
+// that runs it.
+type Proxy struct {
+	gate     *gate.Gate
+	cfg      Config
+	server   *http.Server
+	conns    *conns
+	draining atomic.Bool
+
+	mu        sync.Mutex
+	listeners []*listener
+	// ending is done when a drain's time is up; streams and tunnels end then.
+	ending  context.Context
+	end     context.CancelCauseFunc
+	tunnels atomic.Int64 // open, or being opened
+}
+
+// New returns the lane around g. It opens nothing.
+func New(g *gate.Gate, cfg Config) *Proxy {
+	p := &Proxy{gate: g, cfg: cfg.withDefaults(), conns: newConns(cfg.Limits)}
+	p.ending, p.end = context.WithCancelCause(context.Background())
+	p.server = p.newServer()
+	return p
+}
+
+// exchange is one request in this lane: the gate's exchange, and both ends.
+type exchange struct {
+	x     gate.Exchange
+	in    gate.Request
+	proxy *Proxy
+	conn  *conn // nil where the handler runs without our listener
+	up    *Upstream
+	r     *http.Request
+	w     response
+	body  *inbound // nil without one
+	watch watch
+
+	ctx    context.Context // ends with the client, the watch or a drain
+	cancel context.CancelCauseFunc
+
+	socket    bool // a WebSocket is asked for
+	sent      time.Time
+	waited    time.Duration // until the service's head
+	cut       atomic.Pointer[cut]
+	completed bool // the answer went out whole
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+// ServeHTTP is the life of one request.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e := p.begin(w, r)
+	defer e.finish() // one record, whatever happens below
+
+	if err := e.admit(); err != nil {
+		e.refuse(err)
+		return
+	}
+	e.forward()
+}
+
+// begin reads the request as net/http shows it.
+func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	e := &exchange{proxy: p, r: r}
+	e.w = response{ResponseWriter: w, e: e}
+	e.conn, _ = r.Context().Value(connKey{}).(*conn)
+	if e.conn != nil {
+		e.conn.handled.Add(1)
+		e.conn.http2.Store(r.ProtoMajor == 2)
+	}
+	e.watch.limits = Timeouts{}.withDefaults()
+	e.ctx, e.cancel = context.WithCancelCause(context.WithValue(r.Context(), exchangeKey{}, e))
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		e.body = &inbound{ReadCloser: r.Body, watch: &e.watch, length: r.ContentLength}
+		r.Body = e.body
+	}
+	e.read()
+	p.gate.Begin(&e.x, &e.in)
+	return e
+}
+
+// read fills in what the gate judges: the target as it stood on the wire, not
+// the URL that net/http made of it.
+func (e *exchange) read() {
+	r := e.r
+	e.in = gate.Request{
+		Method:     r.Method,
+		Target:     r.RequestURI,
+		Hosts:      hostsOf(r),
+		ProtoMajor: r.ProtoMajor,
+		ProtoMinor: r.ProtoMinor,
+		Header:     header(r.Header),
+		TLS:        r.TLS != nil,
+	}
+	if e.conn != nil {
+		e.in.Peer = e.conn.peer
+	} else {
+		e.in.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
+	}
+	for name, values := range r.Header {
+		if gate.IsOverride(name) {
+			e.in.Overrides = append(e.in.Overrides, values...)
+		}
+	}
+	if asksForSocket(r) {
+		e.socket = true
+		e.in.Method = http.MethodGet // RFC 8441: what CONNECT opens here, GET opens in HTTP/1.1
+	}
+}
+
+// hostsOf returns every host that the request names. net/http refuses several
+// Host fields itself, and takes Host out of the fields in HTTP/1 only.
+func hostsOf(r *http.Request) []string {
+	fields := r.Header["Host"]
+	if r.Host == "" {
+		return fields
+	}
+	if len(fields) == 0 {
+		return []string{r.Host}
+	}
+	return append([]string{r.Host}, fields...)
+}
+
+// admit asks what only this lane can see, then the gate, then what depends on
+// the service.
+func (e *exchange) admit() error {
+	if err := e.wellFormed(); err != nil {
+		return err
+	}
+	if err := e.x.Admit(e.ctx); err != nil {
+		return err
+	}
+	up, ok := e.x.Service().Upstream.(*Upstream)
+	if !ok {
+		return errors.New("the service has no upstream of this lane")
+	}
+	e.up = up
+	return e.fits()
+}
+
+// wellFormed checks what a policy has no say in.
+func (e *exchange) wellFormed() error {
+	if err := tooLong(e.r, e.proxy.cfg.HeadMax); err != nil {
+		return err
+	}
+	if expect := e.r.Header["Expect"]; len(expect) > 0 {
+		exact := len(expect) == 1 && strings.EqualFold(expect[0], "100-continue")
+		if !exact || !e.r.ProtoAtLeast(1, 1) || e.body == nil {
+			return errExpect
+		}
+	}
+	if e.r.Method == http.MethodConnect && e.r.Header[protocolField] != nil && !e.socket {
+		return errProtocol
+	}
+	return nil
+}
+
+// fits holds the request against the service's limits, and a wish for a
+// WebSocket against the route.
+func (e *exchange) fits() error {
+	limits := &e.up.cfg
+	if err := tooLong(e.r, limits.HeadMax); err != nil {
+		return err
+	}
+	if limits.BodyMax > 0 && e.r.ContentLength > limits.BodyMax {
+		return errBigBody
+	}
+	if !e.socket {
+		return nil
+	}
+	if !e.x.Match().Route.Upgrade("websocket") {
+		if e.r.Method == http.MethodConnect {
+			return errProtocol
+		}
+		e.socket = false // an ordinary GET: its Upgrade ends here
+		return nil
+	}
+	return checkHandshake(e.r)
+}
+
+// tooLong measures the head as HTTP/1.1 would write it; most 0 means no bound.
+func tooLong(r *http.Request, most int64) error {
+	if most <= 0 {
+		return nil
+	}
+	if int64(len(r.RequestURI)) > most {
+		return errBigURI
+	}
+	size := int64(len(r.Method) + len(r.RequestURI) + len(r.Host) + 24) // " HTTP/1.1", "Host: " and line ends
+	for name, values := range r.Header {
+		for _, v := range values {
+			size += int64(len(name) + len(v) + 4)
+		}
+	}
+	if size > most {
+		return errBigHead
+	}
+	return nil
+}
+
+// finish leaves the one record, also when an answer was cut short: ReverseProxy
+// panics with http.ErrAbortHandler then, on its way to net/http, which makes an
+// early end of the connection or a reset of the stream of it.
+func (e *exchange) finish() {
+	e.watch.finish()
+	outcome := gate.Outcome{
+		Status:   e.w.status,
+		BytesIn:  e.body.bytes(),
+		BytesOut: e.w.bytes,
+		Upstream: e.waited,
+	}
+	if !e.completed {
+		outcome.Err = e.faultOf(e.whyCut())
+		e.showCut()
+	}
+	e.countReset()
+	e.cancel(nil)
+	e.release()
+	e.x.End(outcome)
+}
+
+func (e *exchange) whyCut() error {
+	if c := e.cut.Load(); c != nil {
+		return c.error
+	}
+	return errBrokeOff
+}
+
+// showCut makes an incomplete answer visible where the end of the connection
+// would otherwise pass for the end of the answer: to HTTP/1.0.
+func (e *exchange) showCut() {
+	if e.conn != nil && e.r.ProtoMajor == 1 && e.r.ProtoMinor == 0 {
+		e.conn.abort()
+	}
+}
+
+// countReset ends a connection whose client keeps taking its requests back.
+func (e *exchange) countReset() {
+	if e.conn == nil || e.r.ProtoMajor != 2 || e.r.Context().Err() == nil {
+		return
+	}
+	if !e.conn.reset.spend(time.Now()) {
+		e.conn.Close()
+	}
+}
+
+// discard is where net/http's own messages go when nobody wants them.
+var discard = log.New(nowhere{}, "", 0)
+
+type nowhere struct{}
+
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,274 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"net/textproto"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// tunnel asks the service for a WebSocket, over HTTP/1.1 whatever the client
+// speaks, and joins both ends if it agrees.
+func (e *exchange) tunnel() {
+	e.proxy.tunnels.Add(1)
+	defer e.proxy.tunnels.Add(-1)
+	out := e.handshake()
+	res, err := e.up.tunnels.RoundTrip(out)
+	if err != nil {
+		e.refuse(e.faultOf(err))
+		return
+	}
+	defer res.Body.Close()
+	service, isOpen := res.Body.(io.ReadWriteCloser)
+	switch {
+	case res.StatusCode != http.StatusSwitchingProtocols && !e.misread(res):
+		e.decline(res)
+	case res.StatusCode != http.StatusSwitchingProtocols, !isOpen, !accepts(res, out.Header.Get("Sec-WebSocket-Key")):
+		e.refuse(errUnasked)
+	default:
+		e.waited = time.Since(e.sent)
+		e.join(res, service)
+	}
+}
+
+// handshake is the judged request with the fields that ask for the upgrade.
+func (e *exchange) handshake() *http.Request {
+	interim := 0
+	ctx := httptrace.WithClientTrace(e.ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			if interim++; interim > mostInterim {
+				return errInterim
+			}
+			return nil
+		},
+	})
+	out := (&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	e.rewrite(out)
+	out.Body = nil
+	out.Header["Connection"] = []string{"Upgrade"}
+	out.Header["Upgrade"] = []string{"websocket"}
+	if e.r.ProtoMajor == 2 {
+		out.Header["Sec-Websocket-Key"] = []string{newKey()}
+	}
+	return out
+}
+
+// misread reports an ordinary answer that an HTTP/2 client would take for an
+// open tunnel, as it does every 2xx to its CONNECT.
+func (e *exchange) misread(res *http.Response) bool {
+	return e.r.ProtoMajor == 2 && res.StatusCode < 300
+}
+
+// decline passes on the service's ordinary answer.
+func (e *exchange) decline(res *http.Response) {
+	ctx := context.WithValue(e.ctx, answerKey{}, res)
+	res.Request = res.Request.WithContext(ctx)
+	declined.ServeHTTP(&e.w, e.r.WithContext(ctx))
+	e.completed = true
+}
+
+// declined relays an answer that is there already.
+var declined = &httputil.ReverseProxy{
+	Rewrite:        func(*httputil.ProxyRequest) {},
+	Transport:      givenAnswer{},
+	ModifyResponse: modifyResponse,
+	ErrorHandler:   handleError,
+	BufferPool:     buffers,
+}
+
+type answerKey struct{}
+
+type givenAnswer struct{}
+
+func (givenAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
+	return r.Context().Value(answerKey{}).(*http.Response), nil
+}
+
+// end is one end of a tunnel.
+type end interface {
+	io.ReadWriter
+	// closeWrite tells the peer that nothing more will come, if that can be
+	// told apart from the end of everything.
+	closeWrite()
+	// release lets go of a blocked Read and Write.
+	release()
+}
+
+// join answers the client and copies in both directions until one ends.
+func (e *exchange) join(res *http.Response, service io.ReadWriteCloser) {
+	client, err := e.open(res)
+	if err != nil {
+		if e.w.status == 0 {
+			e.refuse(err)
+		}
+		return
+	}
+	far := serviceEnd{service}
+	e.watch.answering(streaming)
+	// The deferred calls run from the last to the first: nothing is released
+	// by a context that ends after the tunnel did.
+	defer context.AfterFunc(e.ctx, func() { client.release(); far.release() })()
+	defer context.AfterFunc(e.proxy.ending, func() { e.stop(errDrained) })()
+
+	var directions sync.WaitGroup
+	ended := make(chan end, 2)
+	run := func(to, from end, count *atomic.Int64, blocked *atomic.Bool) {
+		directions.Go(func() {
+			e.copy(to, from, count, blocked)
+			ended <- to
+		})
+	}
+	var in, out atomic.Int64
+	run(far, client, &in, new(atomic.Bool))
+	run(client, far, &out, &e.watch.giving)
+	(<-ended).closeWrite()
+	select {
+	case <-ended:
+	case <-time.After(closeGrace):
+	}
+	client.release()
+	far.release()
+	directions.Wait()
+	e.w.bytes += out.Load()
+	if e.body == nil {
+		e.body = &inbound{watch: &e.watch}
+		e.body.read.Store(in.Load())
+		e.body.whole.Store(true)
+	}
+	e.completed = context.Cause(e.ctx) == nil
+}
+
+// closeGrace is how long the second direction of a tunnel may take to end
+// after the first.
+const closeGrace = 5 * time.Second
+
+// copy moves bytes one way until it ends or fails; blocked is set while a
+// write is under way.
+func (e *exchange) copy(to io.Writer, from io.Reader, count *atomic.Int64, blocked *atomic.Bool) {
+	buf := buffers.Get()
+	defer buffers.Put(buf)
+	for {
+		n, err := from.Read(buf)
+		e.watch.touch()
+		if n > 0 {
+			e.watch.enter(blocked)
+			_, err := to.Write(buf[:n])
+			e.watch.leave(blocked)
+			if err != nil {
+				return
+			}
+			count.Add(int64(n))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// open tells the client that its tunnel stands.
+func (e *exchange) open(res *http.Response) (end, error) {
+	if e.r.ProtoMajor == 2 {
+		return e.openStream(res)
+	}
+	conn, rw, err := http.NewResponseController(e.w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, err
+	}
+	e.w.status = http.StatusSwitchingProtocols
+	head := http.Response{
+		StatusCode: http.StatusSwitchingProtocols,
+		ProtoMajor: 1, ProtoMinor: 1,
+		Header: switchFields(res.Header),
+	}
+	head.Header["Connection"] = []string{"Upgrade"}
+	head.Header["Upgrade"] = []string{"websocket"}
+	conn.SetWriteDeadline(time.Now().Add(e.watch.limits.WriteIdle))
+	err = errors.Join(head.Write(rw), rw.Flush())
+	conn.SetWriteDeadline(time.Time{})
+	if err != nil {
+		conn.Close()
+		e.cut.CompareAndSwap(nil, &cut{errGone})
+		return nil, err
+	}
+	return &socketEnd{conn, rw.Reader}, nil
+}
+
+// openStream answers an extended CONNECT: 200, without the key's answer.
+func (e *exchange) openStream(res *http.Response) (end, error) {
+	for name, values := range switchFields(res.Header) {
+		if name != "Sec-Websocket-Accept" {
+			e.w.Header()[name] = values
+		}
+	}
+	e.w.WriteHeader(http.StatusOK)
+	if err := e.w.FlushError(); err != nil {
+		e.cut.CompareAndSwap(nil, &cut{errGone})
+		return nil, err
+	}
+	return streamEnd{e}, nil
+}
+
+// switchFields are the fields of a 101 that the client gets to see.
+func switchFields(in http.Header) http.Header {
+	out := in.Clone()
+	for _, name := range hopByHop {
+		out.Del(name)
+	}
+	out.Del("Content-Length")
+	return out
+}
+
+type socketEnd struct {
+	net.Conn
+	buffered *bufio.Reader // what came behind the handshake, then the connection
+}
+
+func (s *socketEnd) Read(p []byte) (int, error) { return s.buffered.Read(p) }
+
+func (s *socketEnd) closeWrite() { halfClose(s.Conn) }
+
+func (s *socketEnd) release() { s.Conn.Close() }
+
+type serviceEnd struct{ io.ReadWriteCloser }
+
+func (s serviceEnd) closeWrite() { halfClose(s.ReadWriteCloser) }
+
+func (s serviceEnd) release() { s.Close() }
+
+func halfClose(c any) {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() // if it fails, both directions end when the grace is over
+	}
+}
+
+// streamEnd is an HTTP/2 stream. Its own direction ends when the handler
+// returns, so there is nothing to close before.
+type streamEnd struct{ e *exchange }
+
+func (s streamEnd) Read(p []byte) (int, error) { return s.e.body.Read(p) }
+
+func (s streamEnd) Write(p []byte) (int, error) {
+	n, err := s.e.w.ResponseWriter.Write(p)
+	if err == nil {
+		err = http.NewResponseController(s.e.w.ResponseWriter).Flush()
+	}
+	return n, err
+}
+
+func (s streamEnd) closeWrite() { s.release() }
+
+func (s streamEnd) release() {
+	rc := http.NewResponseController(s.e.w.ResponseWriter)
+	rc.SetReadDeadline(time.Unix(1, 0))
+	if s.e.ctx.Err() != nil {
+		rc.SetWriteDeadline(time.Unix(1, 0)) // resets the stream
+	}
+}
