@@ -206,3 +206,5 @@ func wantReason(t *testing.T, err error, want Reason) {
 		t.Fatalf("got %s (%v), want %s", got, err, want)
 	}
 }
+
+func mustJSON(v any) []byte { return must(json.Marshal(v)) }
