@@ -68,15 +68,15 @@ func rewrite(pr *httputil.ProxyRequest) { exchangeOf(pr.In.Context()).rewrite(pr
 
 // rewrite makes of out the request that was judged.
 func (e *exchange) rewrite(out *http.Request) {
-	judged := e.x.Request()
+	query, hasQuery := e.x.Query()
 	out.Method = e.x.Method()
 	out.URL = &url.URL{
 		Scheme: e.up.scheme,
 		Host:   e.up.host,
 		// Opaque goes to the wire as it is; a parsed path would be encoded anew.
-		Opaque:     judged.Path,
-		RawQuery:   judged.RawQuery,
-		ForceQuery: judged.HasQuery,
+		Opaque:     e.x.Request().Path,
+		RawQuery:   query,
+		ForceQuery: hasQuery,
 	}
 	out.Host = e.x.Host()
 	if out.Host == "" {
