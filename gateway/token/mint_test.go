@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -19,6 +20,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 const testIssuer = "http://localhost:8000"
@@ -208,3 +210,13 @@ func wantReason(t *testing.T, err error, want Reason) {
 }
 
 func mustJSON(v any) []byte { return must(json.Marshal(v)) }
+
+// unsafeString shares b's memory, as a server does that reads requests into one buffer.
+func unsafeString(b []byte) string { return unsafe.String(&b[0], len(b)) }
+
+// expired returns a context that has ended.
+func expired(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
