@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -31,26 +31,30 @@ func parseJSON(raw []byte) (any, error) {
 	if !utf8.Valid(raw) {
 		return nil, errNotText
 	}
+	if err := wellFormed(raw); err != nil {
+		return nil, err
+	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
-	value, err := parseValue(dec, 0)
-	if err != nil {
-		return nil, located(dec, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, &jsonFault{dec.InputOffset(), "Extra data"}
-	}
-	return value, nil
+	return parseValue(dec, 0)
 }
 
-func located(dec *json.Decoder, err error) error {
-	if fault := (*jsonFault)(nil); errors.As(err, &fault) {
-		return fault
+// wellFormed finds the byte at which a text stops being one JSON value. The
+// decoder's own message repeats what it found there, so it is not used.
+func wellFormed(raw []byte) error {
+	var whole json.RawMessage
+	err := json.Unmarshal(raw, &whole)
+	if err == nil {
+		return nil
 	}
-	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
-		return &jsonFault{max(0, syntax.Offset-1), "Invalid JSON"}
+	syntax := (*json.SyntaxError)(nil)
+	if !errors.As(err, &syntax) {
+		return &jsonFault{0, "Invalid JSON"}
 	}
-	return &jsonFault{dec.InputOffset(), "Unexpected end"}
+	if syntax.Offset >= int64(len(raw)) && strings.HasPrefix(err.Error(), "unexpected end") {
+		return &jsonFault{syntax.Offset, "Unexpected end"}
+	}
+	return &jsonFault{syntax.Offset - 1, "Invalid JSON"}
 }
 
 func parseValue(dec *json.Decoder, depth int) (any, error) {
