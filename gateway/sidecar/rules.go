@@ -1,0 +1,147 @@
+package sidecar
+
+import (
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// acrossIssuers checks what only all issuers together can get wrong.
+func (r *resolver) acrossIssuers(raw *rawConfig) {
+	seen := map[string]*yaml.Node{}
+	for i := range raw.issuers {
+		o := raw.issuers[i].issuer
+		if !o.set {
+			continue
+		}
+		if first := seen[o.v]; first != nil {
+			r.fault(idIssuerTwice, o.node, fmt.Sprintf("issuer %s is configured twice", o.v), fmt.Sprintf("the first is in line %d", first.Line))
+			continue
+		}
+		seen[o.v] = o.node
+	}
+}
+
+// acrossServices checks services against each other and against the issuers.
+func (r *resolver) acrossServices(raw *rawConfig, c *Config) {
+	r.hostsOnce(raw, c)
+	r.claimHeadersKept(raw, c)
+	var known []string
+	for _, i := range c.Issuers {
+		known = append(known, i.Issuer)
+	}
+	for i := range raw.services {
+		r.issuersOf(&raw.services[i], &c.Services[i], known)
+	}
+}
+
+// hostsOnce: a request for a host must have one service, whatever the order in the file.
+func (r *resolver) hostsOnce(raw *rawConfig, c *Config) {
+	type place struct {
+		node *yaml.Node
+		in   int
+	}
+	seen := map[string]place{}
+	claim := func(host string, at *yaml.Node, service int, text string) {
+		first, taken := seen[host]
+		if !taken {
+			seen[host] = place{at, service}
+			return
+		}
+		where := fmt.Sprintf("services %d and %d", first.in+1, service+1)
+		if first.in == service {
+			where = fmt.Sprintf("service %d twice", service+1)
+		}
+		r.fault(idHostTwice, at, fmt.Sprintf("%s %s", text, where), fmt.Sprintf("the first stands in line %d", first.node.Line))
+	}
+	for i := range raw.services {
+		s := &raw.services[i]
+		if len(s.hosts.v) == 0 && !r.badHosts(s) {
+			claim("", s.at, i, "any host is taken by")
+		}
+		for _, w := range s.hosts.v {
+			if h, ok := canonicalHost(w.text); ok {
+				claim(h, w.node, i, "host "+h+" is taken by")
+			}
+		}
+	}
+}
+
+// badHosts tells a service whose hosts were written and could not be read; it is not one for
+// any host.
+func (r *resolver) badHosts(s *rawService) bool {
+	return s.hosts.set && len(s.hosts.node.Content) > 0 || !s.hosts.set && r.has(s.at, "hosts")
+}
+
+// claimHeadersKept: a field that carries a claim to one service must never come from a client.
+func (r *resolver) claimHeadersKept(raw *rawConfig, c *Config) {
+	carried := map[string]string{}
+	for _, s := range c.Services {
+		for _, h := range s.ClaimHeaders {
+			carried[folded(h.Header)] = h.Header
+		}
+	}
+	for i := range raw.services {
+		for _, w := range raw.services[i].keepHeaders.v {
+			if h, ok := carried[folded(w.text)]; ok {
+				r.fault(idHeader, w.node, fmt.Sprintf("header %s cannot be kept: claim_headers sends a claim as %s", w.text, h), "")
+			}
+		}
+	}
+}
+
+// issuersOf checks the issuers that a service and its policy name.
+func (r *resolver) issuersOf(raw *rawService, s *Service, known []string) {
+	named := map[string]bool{}
+	for _, w := range raw.issuers.v {
+		named[w.text] = true
+		if !contains(known, w.text) {
+			r.fault(idIssuerUnknown, w.node, fmt.Sprintf("issuer %s is not configured", w.text), near(w.text, known))
+		}
+	}
+	if s.Policy == nil {
+		return
+	}
+	if len(known) > 1 && !raw.issuers.set && s.Policy.NeedsTokens() {
+		r.fault(idIssuerUnnamed, raw.at, "several issuers are configured and this service does not say whose tokens count",
+			"add issuers: with one or more of "+strings.Join(known, ", "))
+	}
+	if len(known) == 0 && s.Policy.NeedsTokens() {
+		r.fault(idNoTokens, raw.at, "the policy asks for tokens and no issuer is configured", "add issuers:")
+	}
+	for _, use := range s.Policy.Issuers() {
+		at := policyPlace(use.File, use.Line, use.Column)
+		switch {
+		case !contains(known, use.Issuer):
+			r.place(idIssuerUnknown, at, fmt.Sprintf("issuer %s is not configured in %s", use.Issuer, r.config), near(use.Issuer, known))
+		case raw.issuers.set && !named[use.Issuer]:
+			r.place(idIssuerUnknown, at, fmt.Sprintf("issuer %s is not one of the service's issuers in %s", use.Issuer, r.config), "")
+		}
+	}
+}
+
+func contains(all []string, s string) bool {
+	for _, a := range all {
+		if a == s {
+			return true
+		}
+	}
+	return false
+}
+
+// near names the issuer that was probably meant: one that differs in a slash, the scheme, or
+// localhost against 127.0.0.1. Issuers are compared byte for byte.
+func near(issuer string, known []string) string {
+	loose := func(s string) string {
+		s = strings.TrimSuffix(strings.ToLower(s), "/")
+		s = strings.TrimPrefix(strings.TrimPrefix(s, "https://"), "http://")
+		return strings.Replace(s, "localhost", "127.0.0.1", 1)
+	}
+	for _, k := range known {
+		if loose(k) == loose(issuer) {
+			return fmt.Sprintf("did you mean %s? issuers are compared byte for byte", k)
+		}
+	}
+	return meant(issuer, known)
+}
