@@ -18,7 +18,7 @@ type Config struct {
 	Warnings policy.Findings
 
 	Listen, Admin  string // addresses for the caller to listen on: host:port or unix:/path
-	Issuers        []Issuer
+	Issuers        []token.IssuerConfig
 	Services       []Service
 	Limits         Limits
 	TLS            *ListenerTLS // nil: plain text
@@ -37,19 +37,12 @@ type Config struct {
 type Limits struct {
 	Connections int // at once
 	PerAddress  int // at once from one client address
-	// PerAddressSet tells that PerAddress was written and is not the default.
-	PerAddressSet bool
 }
 
 // Log says how log lines are written.
 type Log struct {
 	Format        string // auto, json or text; auto is text on a terminal
 	SampleAllowed int    // every n-th line of an allowed request is written
-}
-
-// Issuer is one issuer of access tokens.
-type Issuer struct {
-	token.IssuerConfig
 }
 
 // Service is one protected service.

@@ -45,6 +45,10 @@ type decoder struct {
 	findings policy.Findings
 }
 
+func newDecoder(file string) *decoder {
+	return &decoder{file: file, origin: map[*yaml.Node]string{}}
+}
+
 // key is one key of a mapping and how its value is read.
 type key struct {
 	name string

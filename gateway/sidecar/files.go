@@ -21,6 +21,7 @@ import (
 type fileSet struct {
 	read    map[string]fileState // by the path as it was asked for
 	folders map[string]string    // folder as written -> folder to read from
+	inOrder []string             // paths as they were asked for first
 }
 
 type fileState struct {
@@ -42,6 +43,7 @@ func (s *fileSet) file(path string) ([]byte, error) {
 	}
 	data, err := readBounded(s.resolve(path))
 	s.read[path] = fileState{data, err}
+	s.inOrder = append(s.inOrder, path)
 	return data, err
 }
 

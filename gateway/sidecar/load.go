@@ -34,12 +34,11 @@ func load(src Source) (*Config, policy.Findings, *fileSet) {
 	file := src.File
 	text, err := files.file(file)
 	if err != nil {
-		d := &decoder{file: file}
+		d := newDecoder(file)
 		d.fault(idUnreadable, nil, "cannot be read: "+err.Error(), "")
 		return nil, d.findings, files
 	}
-	over := &decoder{file: file}
-	over.origin = originMap()
+	over := newDecoder(file)
 	settings := overrides(over, src.Flags, src.Environ)
 	raw, d := parse(file, text, settings)
 	maps.Copy(d.origin, over.origin)

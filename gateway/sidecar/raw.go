@@ -35,6 +35,8 @@ type rawConfig struct {
 	logFormat      opt[string]
 	sampleAllowed  opt[int]
 	pprof          opt[bool]
+	hideRoutes     opt[bool]  // for every service that does not say otherwise
+	identityMax    opt[int64] // likewise
 }
 
 type rawTLS struct {
@@ -107,7 +109,7 @@ const maxConfigBytes = 1 << 20 // a gateway.yaml beyond this is a mistake, or an
 // parse reads one gateway.yaml. The overrides are put into the tree before it is walked, so
 // that a value from a flag is judged by the same code as one from the file.
 func parse(file string, src []byte, over []override) (*rawConfig, *decoder) {
-	d := &decoder{file: file, origin: map[*yaml.Node]string{}}
+	d := newDecoder(file)
 	root := d.document(src)
 	if root == nil {
 		return nil, d
@@ -233,6 +235,8 @@ func (d *decoder) topKeys(c *rawConfig) []key {
 			})
 		}},
 		{"pprof", d.flag(&c.pprof)},
+		{"hide_routes", d.flag(&c.hideRoutes)},
+		{"identity_max", d.size(&c.identityMax, 256, 1<<20)},
 		{"reload", d.later("reload (holding back a policy that opens more)")},
 		{"takeover", d.later("takeover (handing the listener to a new process)")},
 	}

@@ -6,15 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 
-	"github.com/scopegate/scopegate/gateway/gate"
-	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/token"
 )
 
@@ -37,9 +34,8 @@ func (r *resolver) resolve(raw *rawConfig) *Config {
 		Log:          Log{raw.logFormat.or("auto"), raw.sampleAllowed.or(1)},
 		Pprof:        raw.pprof.or(false),
 		Limits: Limits{
-			Connections:   raw.connections.or(defaultListenerConnections()),
-			PerAddress:    raw.perAddress.or(defaultPerAddress),
-			PerAddressSet: raw.perAddress.set,
+			Connections: raw.connections.or(defaultListenerConnections()),
+			PerAddress:  raw.perAddress.or(defaultPerAddress),
 		},
 		TrustedProxies: r.prefixes(raw.trustedProxies.v),
 		TLS:            r.listenerTLS(&raw.tls),
@@ -51,7 +47,14 @@ func (r *resolver) resolve(raw *rawConfig) *Config {
 		r.fault(idMissing, raw.servicesAt, "services: must name at least one service", "a service has a policy and an upstream")
 	}
 	for i := range raw.services {
-		c.Services = append(c.Services, r.service(&raw.services[i]))
+		s := &raw.services[i]
+		if !s.hideRoutes.set {
+			s.hideRoutes = raw.hideRoutes
+		}
+		if !s.identityMax.set {
+			s.identityMax = raw.identityMax
+		}
+		c.Services = append(c.Services, r.service(s))
 	}
 	r.acrossIssuers(raw)
 	r.acrossServices(raw, c)
@@ -105,7 +108,7 @@ func (r *resolver) prefixes(words []word) []netip.Prefix {
 // algorithms that may be configured; none and HS* are refused by name.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-func (r *resolver) issuer(raw *rawIssuer) Issuer {
+func (r *resolver) issuer(raw *rawIssuer) token.IssuerConfig {
 	c := token.IssuerConfig{
 		Issuer:        r.issuerName(raw),
 		JWKSURI:       raw.jwksURI.v,
@@ -115,6 +118,7 @@ func (r *resolver) issuer(raw *rawIssuer) Issuer {
 		Algorithms:    []string{"RS256"},
 		Types:         texts(raw.types.v),
 		Scopes:        texts(raw.scopes.v),
+		AcceptMarkers: texts(raw.allowClaims.v),
 	}
 	if !raw.audience.set {
 		if raw.at.Kind == yaml.MappingNode && !r.has(raw.at, "audience") {
@@ -130,13 +134,20 @@ func (r *resolver) issuer(raw *rawIssuer) Issuer {
 		r.fault(idBadValue, raw.types.node, "types must name at least one type", "leave the key out for [at+jwt, JWT, absent]")
 	}
 	for _, w := range raw.scopes.v {
-		if rest := strings.TrimSuffix(w.text, "*"); strings.Contains(rest, "*") || strings.ContainsAny(rest, " \t\"\\") {
+		if stem := strings.TrimSuffix(w.text, ".*"); strings.ContainsAny(stem, "* \t\"\\") {
 			r.fault(idBadValue, w.node, fmt.Sprintf("%q is not a scope or a prefix", w.text), "write it as example_service.* or as one whole scope")
 		}
 	}
+	before := len(r.findings)
 	r.jwksOf(raw, &c)
 	r.insecure(raw, &c)
-	return Issuer{c}
+	if !r.findings[before:].HasErrors() && complete(&c) {
+		// What is left can only be seen by the verifier: keys that do not parse, names of claims.
+		if _, err := token.New(token.Config{Issuers: []token.IssuerConfig{c}}, nil); err != nil {
+			r.fault(idKeys, raw.at, err.Error(), "")
+		}
+	}
+	return c
 }
 
 func (r *resolver) issuerName(raw *rawIssuer) string {
@@ -213,7 +224,9 @@ func (r *resolver) jwksOf(raw *rawIssuer, c *token.IssuerConfig) {
 	if c.JWKS.MinRefresh > c.JWKS.MaxRefresh {
 		r.fault(idBadValue, j.at, fmt.Sprintf("min_refresh %s is longer than max_refresh %s", c.JWKS.MinRefresh, c.JWKS.MaxRefresh), "")
 	}
-	if j.keys != nil {
+	if j.keys != nil && len(j.keys.Content) == 0 {
+		r.fault(idBadValue, j.keys, "keys must hold at least one key", "")
+	} else if j.keys != nil {
 		r.inlineKeys(raw, c)
 	}
 	if path, ok := strings.CutPrefix(raw.jwksURI.v, "file:"); ok {
@@ -231,9 +244,6 @@ func (r *resolver) inlineKeys(raw *rawIssuer, c *token.IssuerConfig) {
 	if err == nil {
 		c.Inline, err = json.Marshal(map[string]any{"keys": keys})
 	}
-	if err == nil {
-		err = token.CheckKeys(c.Inline)
-	}
 	if err != nil {
 		r.fault(idKeys, raw.jwks.keys, "inline keys: "+err.Error(), "")
 	}
@@ -244,9 +254,6 @@ func (r *resolver) inlineKeys(raw *rawIssuer, c *token.IssuerConfig) {
 func (r *resolver) keyFile(raw *rawIssuer, c *token.IssuerConfig, path string) {
 	name := relative(r.config, raw.jwksURI.v)
 	data, err := r.files.file(name)
-	if err == nil {
-		err = token.CheckKeys(data)
-	}
 	if err != nil {
 		r.fault(idKeys, raw.jwksURI.node, fmt.Sprintf("keys in %s: %s", path, err), "")
 		return
@@ -277,6 +284,19 @@ func (r *resolver) insecure(raw *rawIssuer, c *token.IssuerConfig) {
 	}
 }
 
+// complete tells a configuration whose own faults have all been reported already.
+func complete(c *token.IssuerConfig) bool {
+	if c.Issuer == "" || c.Audience.Mode == 0 {
+		return false
+	}
+	for _, a := range c.Algorithms {
+		if !slices.Contains(algorithms, a) {
+			return false
+		}
+	}
+	return true
+}
+
 func loopbackName(host string) bool {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
@@ -297,6 +317,3 @@ func texts(words []word) []string {
 	return out
 }
 
-var _ = gate.Reserved
-var _ policy.Findings
-var _ = runtime.GOOS

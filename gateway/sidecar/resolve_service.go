@@ -93,11 +93,9 @@ func containsFinding(all policy.Findings, f policy.Finding) bool {
 	return false
 }
 
-var hostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
-
 // hosts brings the entries to the form in which the gate compares them.
 func (r *resolver) hosts(raw *rawService) []string {
-	var out []string
+	out := []string{}
 	for _, w := range raw.hosts.v {
 		h, ok := canonicalHost(w.text)
 		if !ok {
@@ -113,16 +111,20 @@ func (r *resolver) hosts(raw *rawService) []string {
 	return out
 }
 
+// canonicalHost gives a host entry the spelling of [policy.HostName].
 func canonicalHost(s string) (string, bool) {
-	h := strings.TrimSuffix(strings.ToLower(s), ".")
-	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(h, "["), "]")); err == nil && a.Zone() == "" {
-		if a.Is6() {
-			return "[" + a.String() + "]", true
-		}
-		return a.String(), true
+	name, wildcard := strings.CutPrefix(s, "*.")
+	if a, err := netip.ParseAddr(name); err == nil && a.Is6() {
+		name = "[" + name + "]"
 	}
-	name := strings.TrimPrefix(h, "*.")
-	return h, len(h) <= 253 && hostName.MatchString(name)
+	h, ok := policy.CanonicalHost(name)
+	if !ok || policy.HostName(h) != h {
+		return "", false
+	}
+	if wildcard {
+		return "*." + h, h[0] != '['
+	}
+	return h, true
 }
 
 func (r *resolver) upstream(raw *rawService) Upstream {
@@ -186,10 +188,15 @@ func parseUpstream(s string) (up Upstream, problem string) {
 		}
 		port = p
 	}
-	if _, ok := canonicalHost(u.Hostname()); !ok || strings.HasPrefix(u.Hostname(), "*") {
+	if _, ok := canonicalHost(u.Hostname()); !ok {
 		return up, "names a host that cannot be"
 	}
-	return Upstream{Scheme: u.Scheme, Address: net.JoinHostPort(u.Hostname(), port), Host: strings.ToLower(u.Host)}, ""
+	return Upstream{Scheme: u.Scheme, Address: net.JoinHostPort(u.Hostname(), port), Host: hostOf(u)}, ""
+}
+
+func hostOf(u *url.URL) string {
+	h, _ := policy.CanonicalHost(u.Host)
+	return h
 }
 
 var sentHost = regexp.MustCompile(`^[A-Za-z0-9_.-]+(:[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?$`)

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // acrossIssuers checks what only all issuers together can get wrong.
@@ -111,14 +113,20 @@ func (r *resolver) issuersOf(raw *rawService, s *Service, known []string) {
 		r.fault(idNoTokens, raw.at, "the policy asks for tokens and no issuer is configured", "add issuers:")
 	}
 	for _, use := range s.Policy.Issuers() {
-		at := policyPlace(use.File, use.Line, use.Column)
+		at := policy.Finding{ID: idIssuerUnknown, File: use.File, Line: use.Line, Column: use.Column}
 		switch {
 		case !contains(known, use.Issuer):
-			r.place(idIssuerUnknown, at, fmt.Sprintf("issuer %s is not configured in %s", use.Issuer, r.config), near(use.Issuer, known))
+			r.at(at, fmt.Sprintf("issuer %s is not configured in %s", use.Issuer, r.config), near(use.Issuer, known))
 		case raw.issuers.set && !named[use.Issuer]:
-			r.place(idIssuerUnknown, at, fmt.Sprintf("issuer %s is not one of the service's issuers in %s", use.Issuer, r.config), "")
+			r.at(at, fmt.Sprintf("issuer %s is not one of the service's issuers in %s", use.Issuer, r.config), "")
 		}
 	}
+}
+
+// at reports an error at a place outside of gateway.yaml.
+func (r *resolver) at(f policy.Finding, message, hint string) {
+	f.Severity, f.Message, f.Hint = policy.SeverityError, message, hint
+	r.findings = append(r.findings, f)
 }
 
 func contains(all []string, s string) bool {

@@ -44,6 +44,8 @@ func Settings() []Setting {
 		{"ready", "all issuers must have had keys, or any"},
 		{"log.format", "auto, json or text"},
 		{"log.sample_allowed", "write every n-th line of allowed requests"},
+		{"hide_routes", "ask for a credential before saying that a route is unknown"},
+		{"identity_max", "bytes of all identity headers of one request"},
 		{"pprof", "serve /debug/pprof on the admin port to local peers"},
 	}
 }
