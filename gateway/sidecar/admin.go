@@ -37,7 +37,7 @@ func (s *Sidecar) admin() http.Handler {
 		case r.URL.Path == "/readyz":
 			s.readyzVerbose(w)
 		case r.URL.Path == "/policy":
-			s.policyPage(w)
+			s.showPolicy(w)
 		default:
 			profile(w, r)
 		}
@@ -145,16 +145,19 @@ type (
 		Line        int    `json:"line"`
 	}
 	issuerPage struct {
-		Issuer     string  `json:"issuer"`
-		Keys       int     `json:"keys"`
-		AgeSeconds float64 `json:"age_seconds"`
-		Stale      bool    `json:"stale"`
-		HadKeys    bool    `json:"had_keys"`
-		LastError  string  `json:"last_error,omitempty"`
+		Issuer     string   `json:"issuer"`
+		Source     string   `json:"source"`
+		Keys       int      `json:"keys"`
+		KeyIDs     []string `json:"key_ids"`
+		AgeSeconds float64  `json:"age_seconds"`
+		HadKeys    bool     `json:"had_keys"`
+		Usable     bool     `json:"usable"`
+		Stale      bool     `json:"stale"`
+		LastError  string   `json:"last_error,omitempty"`
 	}
 )
 
-func (s *Sidecar) policyPage(w http.ResponseWriter) {
+func (s *Sidecar) showPolicy(w http.ResponseWriter) {
 	body, err := json.MarshalIndent(s.describe(), "", "  ")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

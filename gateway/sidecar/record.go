@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"math"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +28,35 @@ type recorder struct {
 	sample    atomic.Int64 // every n-th allowed line
 	allowed   atomic.Int64
 	reads     atomic.Pointer[claimSet] // claims that a loaded policy reads, by service
+}
+
+// decisionOptions drops the level: a line of the decision log has the keys of its contract
+// and no others.
+var decisionOptions = &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.LevelKey {
+		return slog.Attr{}
+	}
+	return a
+}}
+
+func newRecorder(m *metrics, decisions slog.Handler, events *slog.Logger) *recorder {
+	r := &recorder{metrics: m, decisions: decisions, events: events, refused: newLimiter(refusedLines), causes: newLimiter(causeLines)}
+	r.sample.Store(1)
+	return r
+}
+
+// describe tells the recorder what is served from now on.
+func (r *recorder) describe(n *state) {
+	r.sample.Store(int64(n.config.Log.SampleAllowed))
+	r.reads.Store(&n.claims)
+}
+
+// flush accounts, at the end, for the lines that were held back and that no later line has
+// counted.
+func (r *recorder) flush() {
+	for reason, n := range r.refused.left() {
+		r.events.Info("requests without a line", "reason", reason, "sampled", n)
+	}
 }
 
 // claimSet names, for each service, the claims that its policy reads.
@@ -97,7 +125,6 @@ func (r *recorder) cause(x *gate.Exchange, o gate.Outcome, now time.Time) {
 // that whoever reads the log can tell "none" from "not written". time and msg come before.
 func (r *recorder) attributes(x *gate.Exchange, l *labels, o gate.Outcome, took time.Duration, sampled int64) []slog.Attr {
 	who := r.caller(x, l)
-	rule := ruleOf(x)
 	return []slog.Attr{
 		slog.String("request_id", clip(x.RequestID(), maxLogged)),
 		slog.String("service", l.service),
@@ -118,7 +145,7 @@ func (r *recorder) attributes(x *gate.Exchange, l *labels, o gate.Outcome, took 
 		slog.String("acr", clip(who.acr, maxLogged)),
 		slog.Bool("anonymous", x.Token() == nil),
 		slog.String("policy", who.policy),
-		slog.String("rule", rule),
+		slog.String("rule", ruleOf(x)),
 		slog.Float64("duration_ms", milliseconds(took)),
 		slog.Float64("upstream_ms", milliseconds(o.Upstream)),
 		slog.Int64("bytes_in", o.BytesIn),
@@ -207,7 +234,7 @@ func ruleOf(x *gate.Exchange) string {
 	if m.Rule == nil {
 		return ""
 	}
-	return m.Rule.File() + ":" + strconv.Itoa(m.Rule.Line())
+	return m.Rule.Position()
 }
 
 // methodOf is the method as it was received, unless it was not even one.

@@ -43,7 +43,7 @@ func (r *resolver) resolve(raw *rawConfig) *Config {
 	for i := range raw.issuers {
 		c.Issuers = append(c.Issuers, r.issuer(&raw.issuers[i]))
 	}
-	if len(raw.services) == 0 {
+	if len(raw.services) == 0 && (raw.servicesAt == nil || raw.servicesAt.Kind == yaml.SequenceNode) {
 		r.fault(idMissing, raw.servicesAt, "services: must name at least one service", "a service has a policy and an upstream")
 	}
 	for i := range raw.services {
@@ -133,12 +133,12 @@ func (r *resolver) issuer(raw *rawIssuer) token.IssuerConfig {
 	if raw.types.set && len(raw.types.v) == 0 {
 		r.fault(idBadValue, raw.types.node, "types must name at least one type", "leave the key out for [at+jwt, JWT, absent]")
 	}
+	before := len(r.findings)
 	for _, w := range raw.scopes.v {
 		if stem := strings.TrimSuffix(w.text, ".*"); strings.ContainsAny(stem, "* \t\"\\") {
 			r.fault(idBadValue, w.node, fmt.Sprintf("%q is not a scope or a prefix", w.text), "write it as example_service.* or as one whole scope")
 		}
 	}
-	before := len(r.findings)
 	r.jwksOf(raw, &c)
 	r.insecure(raw, &c)
 	if !r.findings[before:].HasErrors() && complete(&c) {
@@ -270,7 +270,7 @@ func (r *resolver) insecure(raw *rawIssuer, c *token.IssuerConfig) {
 	if where == "" {
 		where, at = c.Issuer, raw.issuer.node // discovery asks the issuer itself
 	}
-	if c.Inline != nil || where == "" {
+	if c.Inline != nil || where == "" || strings.HasPrefix(where, "file:") {
 		return
 	}
 	u, err := url.Parse(where)
@@ -316,4 +316,3 @@ func texts(words []word) []string {
 	}
 	return out
 }
-

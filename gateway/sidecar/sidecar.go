@@ -41,6 +41,7 @@ type Sidecar struct {
 	// Owned by the goroutine that watches.
 	tried *fileSet
 
+	conns     connCounts
 	verifying verifying
 	pause     func(context.Context, time.Duration) error
 	reloaded  func(reloadReport) // tests wait for it; nil otherwise
@@ -69,7 +70,6 @@ func New(cfg *Config, w io.Writer) (*Sidecar, error) {
 		tried:   cfg.files,
 		pause:   pause,
 	}
-	w = &lockedWriter{w: w, terminal: terminal(w)}
 	s.log = slog.New(queued{s.queue, newHandler(w, cfg.Log.Format, nil)})
 	s.recorder = newRecorder(s.metrics, queued{s.queue, newHandler(w, cfg.Log.Format, decisionOptions)}, s.log)
 	s.verifying.log = s.log
