@@ -146,7 +146,7 @@ func (d *decoder) document(src []byte) *yaml.Node {
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(src))
 	var doc, second yaml.Node
-	if err := dec.Decode(&doc); err != nil {
+	if err := decodeYAML(dec, &doc); err != nil {
 		if errors.Is(err, io.EOF) {
 			d.fault(idDocuments, nil, "the file is empty", "the smallest file has version, issuers and services")
 			return nil
@@ -154,7 +154,7 @@ func (d *decoder) document(src []byte) *yaml.Node {
 		d.syntax(err)
 		return nil
 	}
-	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
+	if err := decodeYAML(dec, &second); !errors.Is(err, io.EOF) {
 		if err != nil {
 			d.syntax(err)
 			return nil
@@ -167,6 +167,17 @@ func (d *decoder) document(src []byte) *yaml.Node {
 		return nil
 	}
 	return doc.Content[0]
+}
+
+// decodeYAML turns the decoder's panics, which some malformed documents still cause, into
+// errors: a reload must not end the process.
+func decodeYAML(dec *yaml.Decoder, into *yaml.Node) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("yaml: %v", p)
+		}
+	}()
+	return dec.Decode(into)
 }
 
 func (d *decoder) syntax(err error) {
