@@ -2,49 +2,59 @@ package sidecar
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"net"
-	"net/http"
-	"sync/atomic"
-	"time"
+
+	"github.com/scopegate/scopegate/gateway/proxy"
 )
 
-// idleGrace is how long kept-alive connections stay open after the listener has closed: a
-// request that was on its way is still answered.
-const idleGrace = time.Second
-
-func (s *Sidecar) connections() map[string]int64 { return s.conns.counts() }
-
-// connCounts counts the data port's connections by state.
-type connCounts struct {
-	active, idle atomic.Int64
-}
-
-func (c *connCounts) counts() map[string]int64 {
-	return map[string]int64{"active": c.active.Load(), "idle": c.idle.Load()}
+// connections counts the data port's connections by state.
+func (s *Sidecar) connections() map[string]int64 {
+	c := s.proxy.Connections()
+	return map[string]int64{"new": c.New, "active": c.Active, "idle": c.Idle, "tunnel": c.Tunnel}
 }
 
 // serveData answers on the data port until ctx ends or a listener fails, then drains.
 func (s *Sidecar) serveData(ctx context.Context, data net.Listener, adminFailed <-chan error) error {
-	server := &http.Server{Handler: s.DataHandler()}
-	dataFailed := make(chan error, 1)
-	go func() { dataFailed <- server.Serve(data) }()
+	failed := make(chan error, 1)
+	go func() { failed <- s.proxy.Serve(data, s.serverTLS()) }()
 	select {
-	case err := <-dataFailed:
+	case err := <-failed:
 		return fmt.Errorf("data port: %w", err)
 	case err := <-adminFailed:
-		_ = server.Close()
-		<-dataFailed
+		_ = s.proxy.Close() // the cause is the admin port
+		<-failed
 		return fmt.Errorf("admin port: %w", err)
 	case <-ctx.Done():
 	}
+	c := s.current.Load().config
 	s.draining.Store(true)
-	s.log.Info("draining", "delay", s.current.Load().config.DrainDelay.String())
-	_ = s.pause(context.WithoutCancel(ctx), s.current.Load().config.DrainDelay)
-	err := server.Shutdown(context.WithoutCancel(ctx))
-	if serveErr := <-dataFailed; !errors.Is(serveErr, http.ErrServerClosed) && err == nil {
-		err = serveErr
+	s.log.Info("draining", "delay", c.DrainDelay.String(), "timeout", c.DrainTimeout.String())
+	err := s.proxy.Drain(context.WithoutCancel(ctx), proxy.Grace{Delay: c.DrainDelay, Work: c.DrainTimeout})
+	if served := <-failed; err == nil {
+		err = served
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	s.log.Info("drained")
+	return nil
+}
+
+// serverTLS makes every handshake use the certificate, the client authorities and the
+// protocols of the configuration that is served at that moment.
+func (s *Sidecar) serverTLS() *tls.Config {
+	first := s.current.Load().tls
+	if first == nil {
+		return nil
+	}
+	outer := first.Clone()
+	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if now := s.current.Load().tls; now != nil {
+			return now, nil
+		}
+		return first, nil // switching TLS off needs a restart
+	}
+	return outer
 }

@@ -49,7 +49,7 @@ func (s *Sidecar) readyzVerbose(w http.ResponseWriter) {
 		if !ok {
 			mark = "[-]"
 		}
-		fmt.Fprintf(&b, mark+" "+format+"\n", args...)
+		fmt.Fprintf(&b, mark+format+"\n", args...)
 	}
 	draining := s.draining.Load()
 	line(!draining, "draining: %t", draining)

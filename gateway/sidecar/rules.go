@@ -34,7 +34,9 @@ func (r *resolver) acrossServices(raw *rawConfig, c *Config) {
 		known = append(known, i.Issuer)
 	}
 	for i := range raw.services {
-		r.issuersOf(&raw.services[i], &c.Services[i], known)
+		if raw.issuersAt == nil || raw.issuersAt.Kind == yaml.SequenceNode { // else nothing is known of them
+			r.issuersOf(&raw.services[i], &c.Services[i], known)
+		}
 	}
 }
 

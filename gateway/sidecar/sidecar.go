@@ -41,7 +41,6 @@ type Sidecar struct {
 	// Owned by the goroutine that watches.
 	tried *fileSet
 
-	conns     connCounts
 	verifying verifying
 	pause     func(context.Context, time.Duration) error
 	reloaded  func(reloadReport) // tests wait for it; nil otherwise

@@ -169,6 +169,9 @@ log: { format: json }
 
 // newWorld makes issuer, service and files, and starts nothing.
 func newWorld(t testing.TB) *world {
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel() // worlds share nothing, and every drain takes a second
+	}
 	w := &world{t: t, dir: t.TempDir(), issuer: newIssuer(t), log: &buffer{}, reloads: make(chan bool, 64), ended: make(chan error, 1)}
 	w.service = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -267,6 +270,12 @@ func (w *world) reloaded() bool {
 		w.t.Fatalf("no reload\nlog:\n%s", w.log)
 	}
 	return false
+}
+
+// logged waits until the log, which is written in the background, holds a text.
+func (w *world) logged(text string) {
+	w.t.Helper()
+	w.eventually("logged "+text, func() bool { return strings.Contains(w.log.String(), text) })
 }
 
 type answer struct {
