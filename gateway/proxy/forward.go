@@ -163,6 +163,9 @@ func (e *exchange) answered(res *http.Response) {
 	if res.ProtoMajor == 2 && e.up.cfg.Scheme == "https" {
 		e.up.speaksH2.Store(true)
 	}
+	if len(res.Trailer) > 0 && e.r.ProtoMajor == 1 {
+		res.Header.Del("Content-Length") // HTTP/1.1 has trailers in chunked framing only
+	}
 	e.watch.answering(phaseOf(res))
 	res.Body = &outbound{res.Body, e}
 }

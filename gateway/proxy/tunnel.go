@@ -82,6 +82,7 @@ var declined = &httputil.ReverseProxy{
 	ModifyResponse: modifyResponse,
 	ErrorHandler:   handleError,
 	BufferPool:     buffers,
+	ErrorLog:       discard, // the record says what happened
 }
 
 type answerKey struct{}

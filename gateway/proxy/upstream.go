@@ -101,6 +101,7 @@ func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
 		ModifyResponse: modifyResponse,
 		ErrorHandler:   handleError,
 		BufferPool:     buffers,
+		ErrorLog:       discard, // the record says what happened
 	}
 	return u, nil
 }
