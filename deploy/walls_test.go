@@ -165,7 +165,9 @@ func TestBinariesDoNotContainOneAnother(t *testing.T) {
 		if p.rel() == "billing" && contains("github.com/lestrrat-go/jwx") {
 			t.Error("billing contains a JOSE library: it must know nothing of tokens")
 		}
-		if p.rel() == "gateway" && (contains("database/sql") || contains("github.com/labstack/echo")) {
+		// database/sql itself is in it: client_golang's collectors import it for a collector of
+		// database statistics. A driver would be ours.
+		if p.rel() == "gateway" && (contains("modernc.org") || contains("github.com/labstack/echo")) {
 			t.Error("gateway contains a database or a web framework: it is stateless, and its path is its own")
 		}
 	}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"gateway": main})
+}
+
+// Every subcommand and every exit code, as a shell sees them. Scripts have three commands of
+// their own:
+//
+//	code N gateway …        runs the gateway and wants exit code N
+//	json PATH VALUE         wants a member of the JSON object on standard output
+//	admin-port STATUS BODY  answers every request so on an address that it puts into $ADMIN
+//	mint CLAIMS TOKEN JWKS  writes a signed token with these claims, and its key, into two files
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code":       wantCode,
+			"json":       wantJSON,
+			"admin-port": adminPort,
+			"mint":       mint,
+		},
+	})
+}
+
+func wantCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N command args…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("%s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+func wantJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: json path value")
+	}
+	var v any
+	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &v); err != nil {
+		ts.Fatalf("standard output is no JSON: %v", err)
+	}
+	for _, name := range strings.Split(args[0], ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			member, ok := at[name]
+			if !ok {
+				ts.Fatalf("there is no member %s of %s", name, args[0])
+			}
+			v = member
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(at) {
+				ts.Fatalf("there is no element %s of %s", name, args[0])
+			}
+			v = at[i]
+		default:
+			ts.Fatalf("%s has no members at %s", args[0], name)
+		}
+	}
+	got, ok := v.(string)
+	if !ok {
+		b, err := json.Marshal(v)
+		ts.Check(err)
+		got = string(b)
+	}
+	if (got == args[1]) == neg {
+		ts.Fatalf("%s is %s, want %s", args[0], got, args[1])
+	}
+}
+
+func adminPort(ts *testscript.TestScript, _ bool, args []string) {
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(r.URL.Path + " " + args[1] + "\n"))
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("ADMIN", server.Listener.Addr().String())
+}
+
+func mint(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	ts.Check(err)
+	b64 := base64.RawURLEncoding.EncodeToString
+	signed := b64([]byte(`{"alg":"RS256","typ":"at+jwt","kid":"one"}`)) + "." + b64([]byte(args[0]))
+	sum := sha256.Sum256([]byte(signed))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(signed+"."+b64(signature)+"\n"), 0o600))
+	jwks, err := json.Marshal(map[string]any{"keys": []any{map[string]string{
+		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "one",
+		"n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes()),
+	}}})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), jwks, 0o600))
+}

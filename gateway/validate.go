@@ -1,0 +1,118 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/scopegate/scopegate/gateway/policy"
+	"github.com/scopegate/scopegate/gateway/sidecar"
+)
+
+// validateCmd checks files and folders. It exits with 1 when a file has a fault (with --strict
+// also on a warning) and with 2 when one cannot be read.
+type validateCmd struct {
+	output
+	Strict bool     `help:"Treat warnings as errors."`
+	Files  []string `arg:"" name:"file" help:"Policies, gateway.yaml files, or folders of them."`
+}
+
+// verdict is what validate --format json prints.
+type verdict struct {
+	Valid    bool            `json:"valid"`
+	Findings policy.Findings `json:"findings"`
+	Files    []checkedFile   `json:"files"`
+}
+
+// checkedFile is one file that was looked at. Policy is the hash of a policy without faults.
+type checkedFile struct {
+	File   string   `json:"file"`
+	Kind   fileKind `json:"kind"`
+	Policy string   `json:"policy,omitempty"`
+	note   string
+}
+
+// Run checks every file and prints all findings at once.
+func (c *validateCmd) Run(a *app) error {
+	files, inFolder, err := expand(c.Files)
+	if err != nil {
+		return err
+	}
+	v := verdict{Findings: policy.Findings{}, Files: []checkedFile{}}
+	for _, file := range files {
+		src, err := readFile(file)
+		if err != nil {
+			return err
+		}
+		v.check(a, file, src, inFolder[file])
+	}
+	v.finish(c.Strict)
+	if c.json() {
+		if err := a.writeJSON(v); err != nil {
+			return err
+		}
+	} else {
+		v.print(a)
+	}
+	if !v.Valid {
+		return quietly(exitFailed)
+	}
+	return nil
+}
+
+// check reads one file as what it is. A file that was named is taken for a policy when it
+// cannot be told; one that was found in a folder is somebody else's.
+func (v *verdict) check(a *app, file string, src []byte, found bool) {
+	checked := checkedFile{File: file, Kind: kindOf(file, src)}
+	if checked.Kind == unknownFile && !found {
+		checked.Kind = policyFile
+	}
+	switch checked.Kind {
+	case policyFile:
+		p, findings := policy.Load(file, src)
+		v.Findings = append(v.Findings, findings...)
+		if p != nil {
+			checked.Policy = p.Hash()
+			checked.note = "policy of " + p.Service() + ", " + count(len(p.Routes()), "route")
+		}
+	case configFile:
+		cfg, findings := sidecar.LoadConfig(sidecar.Source{File: file})
+		v.Findings = append(v.Findings, findings...)
+		if cfg != nil {
+			checked.note = "config, " + count(len(cfg.Services), "service")
+		}
+	default:
+		checked.note = "skipped, neither a policy nor a gateway.yaml"
+	}
+	v.Files = append(v.Files, checked)
+}
+
+// finish sorts the findings, drops those that a policy and the config that names it have both
+// brought, and decides.
+func (v *verdict) finish(strict bool) {
+	slices.SortStableFunc(v.Findings, func(x, y policy.Finding) int {
+		return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column), cmp.Compare(x.ID, y.ID))
+	})
+	v.Findings = slices.Compact(v.Findings)
+	v.Valid = !v.Findings.HasErrors() && !(strict && len(v.Findings) > 0)
+}
+
+func (v *verdict) print(a *app) {
+	writeFindings(a.stdout, v.Findings)
+	if len(v.Findings) > 0 {
+		a.printf("\n")
+	}
+	var rows [][]string
+	for _, f := range v.Files {
+		if f.note == "" {
+			f.note = "has faults"
+		}
+		rows = append(rows, []string{f.File, f.note})
+	}
+	writeTable(a.stdout, "", rows)
+	errors := len(v.Findings.Errors())
+	outcome := "valid"
+	if !v.Valid {
+		outcome = "NOT valid"
+	}
+	a.printf("%s: %s, %s\n", outcome, count(errors, "error"), count(len(v.Findings)-errors, "warning"))
+}
