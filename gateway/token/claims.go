@@ -84,6 +84,9 @@ func (t *Token) readNames(claims map[string]any) (err error) {
 	if t.Subject, _, err = stringMember(claims, "sub"); err != nil {
 		return err
 	}
+	if _, _, err = stringMember(claims, "jti"); err != nil {
+		return err
+	}
 	var has bool
 	if t.Client, has, err = stringMember(claims, "client_id"); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
@@ -116,6 +117,29 @@ func TestGoodModuliHaveNoROCAFingerprint(t *testing.T) {
 	for i := range 4 {
 		if n := pair(fmt.Sprintf("rsa-%d", i)).private.Public().(*rsa.PublicKey).N; hasROCA(n) {
 			t.Errorf("%x", n)
+		}
+	}
+}
+
+// A megabyte of key, or 64 large ones, must not hold up the one goroutine that loads keys.
+func TestLargeKeySetsAreParsedQuickly(t *testing.T) {
+	large := make([]byte, 700<<10)
+	for i := range large {
+		large[i] = 0xff
+	}
+	var many []map[string]any
+	for i := range maxKeys {
+		many = append(many, map[string]any{"kty": "RSA", "kid": fmt.Sprint(i), "n": enc(large[:1024]), "e": "AQAB"})
+	}
+	for name, keys := range map[string][]map[string]any{
+		"one modulus of 700 KiB": {{"kty": "RSA", "n": enc(large), "e": "AQAB"}},
+		"an exponent of 700 KiB": {pair("rsa").with(map[string]any{"e": enc(large)})},
+		"64 keys of 8192 bits":   many,
+	} {
+		began := time.Now()
+		_, _ = parseKeySet(keyDocument(keys...))
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%s: %s", name, took)
 		}
 	}
 }

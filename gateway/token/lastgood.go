@@ -97,19 +97,19 @@ func readOwn(path string, maxBytes int64) ([]byte, error) {
 }
 
 // keep stores what was loaded. A 304 moves the time of the fetch, and is stored as well. The
-// caller holds mu, which serves the memory of the last document; readers of keys take no lock.
+// driver calls it without holding mu: a slow disk holds up nobody.
 func (s *source) keep(doc *document, fetched time.Time) {
 	path := s.config.JWKS.File
 	if path == "" {
 		return
 	}
 	if !doc.unchanged {
-		s.report.raw = doc.raw
+		s.stored = doc.raw
 	}
-	if s.report.raw == nil {
+	if s.stored == nil {
 		return
 	}
-	stored := lastGood{Issuer: s.config.Issuer, JWKSURI: doc.uri, Fetched: fetched.UTC(), JWKS: s.report.raw}
+	stored := lastGood{Issuer: s.config.Issuer, JWKSURI: doc.uri, Fetched: fetched.UTC(), JWKS: s.stored}
 	if err := writeOwn(path, &stored); err != nil {
 		s.log.Warn("the key set could not be stored", "file", path, "error", err)
 	}

@@ -37,6 +37,7 @@ type source struct {
 	load   func(ctx context.Context) (*document, error) // nil: the keys are inline
 
 	driver chan struct{} // holds one token while somebody drives
+	stored []byte        // the last document, for jwks.file; the driver's alone
 	wake   chan struct{} // tells the driver that orders changed
 
 	mu       sync.Mutex // guards everything below
@@ -148,6 +149,7 @@ func (s *source) refresh(ctx context.Context, trigger Trigger) {
 		return
 	}
 	s.succeed(trigger, doc, began, asked)
+	s.keep(doc, began)
 }
 
 // abandon leaves a load that was broken off by shutting down or by handing over to the next
@@ -204,7 +206,6 @@ func (s *source) succeed(trigger Trigger, doc *document, began time.Time, asked 
 	s.due = time.Now().Add(jwks.pause(doc.lifetime))
 	s.report.succeeded(trigger, doc)
 	s.finish(true)
-	s.keep(doc, began)
 }
 
 // pause is the time until the next background load: what the sender calls fresh, within the

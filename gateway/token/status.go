@@ -73,7 +73,6 @@ type report struct {
 	loaded    bool // a load has succeeded in this process
 	hadKeys   bool
 	uri       string
-	raw       []byte // the last document, for jwks.file
 	lastError string
 	errorAt   time.Time
 	refreshes map[Refresh]uint64
