@@ -14,6 +14,10 @@ type listener struct {
 	set     *conns
 	tls     bool
 	closing atomic.Bool
+
+	// Owned by the goroutine that accepts.
+	last  []net.Conn // what the queue held when it was closed
+	swept bool
 }
 
 // full is what a connection beyond the limits is told, where it can be told
@@ -26,12 +30,9 @@ const full = "HTTP/1.1 503 Service Unavailable\r\n" +
 // Accept returns the next connection that has a place.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
-		raw, err := l.Listener.Accept()
+		raw, err := l.next()
 		switch {
 		case err != nil && l.closing.Load():
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				l.Listener.Close() // the queue is empty
-			}
 			return nil, net.ErrClosed
 		case err != nil:
 			return nil, err
@@ -41,6 +42,24 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		l.turnAway(raw)
 	}
+}
+
+// next accepts, and once stop's deadline is over hands out what was still queued.
+func (l *listener) next() (net.Conn, error) {
+	if !l.swept {
+		raw, err := l.Listener.Accept()
+		if err == nil || !l.closing.Load() || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return raw, err
+		}
+		l.last, l.swept = sweep(l.Listener), true
+		l.Listener.Close()
+	}
+	if len(l.last) == 0 {
+		return nil, net.ErrClosed
+	}
+	raw := l.last[0]
+	l.last = l.last[1:]
+	return raw, nil
 }
 
 func (l *listener) turnAway(raw net.Conn) {
@@ -57,9 +76,11 @@ func (l *listener) turnAway(raw net.Conn) {
 // would reset it.
 const queueGrace = 50 * time.Millisecond
 
-// stop accepts what is already queued, then closes.
+// stop accepts what is already queued, then closes. New handshakes are refused at once, those
+// under way have queueGrace to come to their end.
 func (l *listener) stop() {
 	l.closing.Store(true)
+	refuseNew(l.Listener)
 	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
 		if d.SetDeadline(time.Now().Add(queueGrace)) == nil {
 			return // Accept closes

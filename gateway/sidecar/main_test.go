@@ -13,5 +13,5 @@ func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "12") // a flag of the command line is read later, and wins
 	// The clients' idle connections belong to http.DefaultTransport.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreAnyFunction("internal/poll.runtime_pollWait"))
+		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"))
 }
