@@ -217,9 +217,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.arrived = true
 		c.idle.Unlock()
 	}
-	if err != nil {
-		c.timedOut.Store(errors.Is(err, os.ErrDeadlineExceeded))
-	}
+	c.timedOut.Store(err != nil && errors.Is(err, os.ErrDeadlineExceeded))
 	return n, err
 }
 
@@ -234,14 +232,28 @@ func (c *conn) endIdle() {
 	}
 }
 
-// Write notes the status of an answer that no handler gave. On a connection
-// with TLS nothing can be seen here, and the status stays unknown.
+// Write notes the status of an answer that no handler gave, and corrects the
+// one to a head that came too slowly, for which net/http finds a 400. On a
+// connection with TLS nothing can be seen here, and the status stays unknown.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.begun.Load() > c.handled.Load() && !c.http2.Load() {
-		c.status.Store(int32(statusOf(p)))
+	if c.begun.Load() <= c.handled.Load() || c.http2.Load() {
+		return c.Conn.Write(p)
 	}
+	status := statusOf(p)
+	if status == http.StatusBadRequest && c.timedOut.Load() {
+		c.status.Store(http.StatusRequestTimeout)
+		_, err := c.Conn.Write([]byte(tooSlow))
+		return len(p), err
+	}
+	c.status.Store(int32(status))
 	return c.Conn.Write(p)
 }
+
+// tooSlow is the refusal table's request_timeout, without a request id since
+// there was no request.
+const tooSlow = "HTTP/1.1 408 Request Timeout\r\n" +
+	"Cache-Control: no-store\r\nConnection: close\r\nContent-Type: application/json\r\n" +
+	"Content-Length: 28\r\n\r\n" + `{"detail":"Request Timeout"}`
 
 // statusOf reads the status out of "HTTP/1.x nnn"; 0 if p is something else.
 func statusOf(p []byte) int {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // hopByHop are the fields that end at this hop, in both directions.
@@ -45,10 +48,22 @@ func (e *exchange) forward() {
 func (e *exchange) stop(err error) {
 	e.cut.CompareAndSwap(nil, &cut{err})
 	e.cancel(err)
+	rc := http.NewResponseController(e.w.ResponseWriter)
+	if e.unread() {
+		// The transport does not return before its reading of the body has.
+		var named *gate.Refusal
+		if errors.As(err, &named) {
+			e.body.failure.CompareAndSwap(nil, named)
+		}
+		rc.SetReadDeadline(longAgo)
+	}
 	if e.watch.giving.Load() {
-		http.NewResponseController(e.w.ResponseWriter).SetWriteDeadline(time.Unix(1, 0))
+		rc.SetWriteDeadline(longAgo)
 	}
 }
+
+// longAgo as a deadline ends a read or write that is under way.
+var longAgo = time.Unix(1, 0)
 
 // stillAllowed asks the gate, and for a tunnel whether the route still has one.
 func (e *exchange) stillAllowed() bool {
@@ -151,8 +166,11 @@ func (empty) Close() error             { return nil }
 func modifyResponse(res *http.Response) error {
 	e := exchangeOf(res.Request.Context())
 	e.answered(res)
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
 		return errUnasked
+	case e.w.interim > mostInterim:
+		return errInterim // the answer was faster than the cancelling
 	}
 	return nil
 }

@@ -215,7 +215,7 @@ func service(t testing.TB, scheme string, h http.Handler) proxy.UpstreamConfig {
 	s.Protocols.SetUnencryptedHTTP2(true)
 	if scheme == "https" {
 		c.TLS.CA = certificate(t).cert
-		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate(t).pair}}
+		s.TLSConfig = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: []tls.Certificate{certificate(t).pair}}
 		go s.ServeTLS(l, "", "")
 	} else {
 		go s.Serve(l)

@@ -99,10 +99,9 @@ func (p *Proxy) recordUnread(c *conn) {
 	switch {
 	case refusal.Status == http.StatusRequestHeaderFieldsTooLarge:
 		refusal.Reason = gate.ReasonHeadTooLarge
-	case refusal.Status != 0:
-	case c.timedOut.Load():
+	case refusal.Status == http.StatusRequestTimeout, refusal.Status == 0 && c.timedOut.Load():
 		refusal.Reason = gate.ReasonRequestTimeout
-	default:
+	case refusal.Status == 0:
 		refusal.Reason = gate.ReasonClientClosed
 	}
 	var x gate.Exchange

@@ -268,8 +268,8 @@ func (s streamEnd) closeWrite() { s.release() }
 
 func (s streamEnd) release() {
 	rc := http.NewResponseController(s.e.w.ResponseWriter)
-	rc.SetReadDeadline(time.Unix(1, 0))
+	rc.SetReadDeadline(longAgo)
 	if s.e.ctx.Err() != nil {
-		rc.SetWriteDeadline(time.Unix(1, 0)) // resets the stream
+		rc.SetWriteDeadline(longAgo) // resets the stream
 	}
 }
