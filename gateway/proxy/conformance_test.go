@@ -105,7 +105,7 @@ var claims = []struct {
 			}
 		}
 	}},
-	{"identity comes from the token alone", func(t *testing.T, c client) {
+	{"identity comes from the token alone: CVE-2025-64484, CVE-2026-29054, CVE-2026-54763 and the dot form", func(t *testing.T, c client) {
 		s := c.see(t, "GET", "/items/1", nil, "Authorization: Bearer reader",
 			"X-Auth-Subject: admin", "X-Auth-Scopes: all", "X-Auth-Anything: x", "X_Auth_Subject: admin", "X~Auth~Subject: admin", "X.Auth.Subject: admin",
 			"x-AUTH-issuer: evil", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil", "X-Forwarded-User: admin", "X_Forwarded_User: admin", "X-Real-Ip: 6.6.6.6",
@@ -265,7 +265,7 @@ var claims = []struct {
 			t.Errorf("another expectation: %s", res.Status)
 		}
 	}},
-	{"an upgrade that the route does not have is an ordinary request", func(t *testing.T, c client) {
+	{"an upgrade that the route does not have is an ordinary request: h2c smuggling", func(t *testing.T, c client) {
 		if strings.HasPrefix(c.name, "http2") {
 			t.Skip("HTTP/2 has no Upgrade")
 		}
@@ -276,7 +276,7 @@ var claims = []struct {
 			}
 		}
 	}},
-	{"Connection removes nothing that the gateway adds or keeps", func(t *testing.T, c client) {
+	{"Connection removes nothing that the gateway adds or keeps: CVE-2024-45410", func(t *testing.T, c client) {
 		if strings.HasPrefix(c.name, "http2") {
 			t.Skip("HTTP/2 has no Connection")
 		}

@@ -48,7 +48,7 @@ func (e *exchange) faultOf(err error) *gate.Refusal {
 	if errors.As(context.Cause(e.ctx), &named) || errors.As(err, &named) {
 		return named
 	}
-	if e.r.Context().Err() != nil {
+	if e.client.Err() != nil {
 		return errGone
 	}
 	var dial errDial

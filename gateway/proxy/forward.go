@@ -39,7 +39,7 @@ func (e *exchange) forward() {
 			http.NewResponseController(e.w.ResponseWriter).EnableFullDuplex()
 		}
 	}
-	e.up.proxy.ServeHTTP(&e.w, e.r.WithContext(e.ctx))
+	e.up.proxy.ServeHTTP(&e.w, e.r)
 	e.completed = true
 }
 

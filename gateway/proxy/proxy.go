@@ -52,7 +52,8 @@ type exchange struct {
 	body  *inbound // nil without one
 	watch watch
 
-	ctx    context.Context // ends with the client, the watch or a drain
+	client context.Context // ends when the client goes away
+	ctx    context.Context // ends with that, the watch or a drain
 	cancel context.CancelCauseFunc
 
 	socket    bool // a WebSocket is asked for
@@ -80,7 +81,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // begin reads the request as net/http shows it.
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	e := &exchange{proxy: p, r: r}
+	e := &exchange{proxy: p, client: r.Context()}
 	e.w = response{ResponseWriter: w, e: e}
 	e.conn, _ = r.Context().Value(connKey{}).(*conn)
 	if e.conn != nil {
@@ -88,10 +89,11 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		e.conn.http2.Store(r.ProtoMajor == 2)
 	}
 	e.watch.limits = Timeouts{}.withDefaults()
-	e.ctx, e.cancel = context.WithCancelCause(context.WithValue(r.Context(), exchangeKey{}, e))
+	e.ctx, e.cancel = context.WithCancelCause(context.WithValue(e.client, exchangeKey{}, e))
+	e.r = r.WithContext(e.ctx) // a copy: net/http looks at its own when the answer is written
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
 		e.body = &inbound{ReadCloser: r.Body, watch: &e.watch, length: r.ContentLength}
-		r.Body = e.body
+		e.r.Body = e.body
 	}
 	e.read()
 	p.gate.Begin(&e.x, &e.in)
@@ -255,7 +257,7 @@ func (e *exchange) showCut() {
 
 // countReset ends a connection whose client keeps taking its requests back.
 func (e *exchange) countReset() {
-	if e.conn == nil || e.r.ProtoMajor != 2 || e.r.Context().Err() == nil {
+	if e.conn == nil || e.r.ProtoMajor != 2 || e.client.Err() == nil {
 		return
 	}
 	if !e.conn.reset.spend(time.Now()) {

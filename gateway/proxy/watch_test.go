@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// run starts a watch and returns after how long it stopped with what.
+func run(t *testing.T, prepare func(*watch), during func(*watch)) (after time.Duration, why error) {
+	t.Helper()
+	stopped := make(chan error, 1)
+	w := &watch{limits: Timeouts{}.withDefaults(), allowed: func() bool { return true }, stop: func(err error) { stopped <- err }}
+	if prepare != nil {
+		prepare(w)
+	}
+	w.start()
+	begun := time.Now()
+	go during(w)
+	select {
+	case why = <-stopped:
+	case <-time.After(24 * time.Hour):
+		w.finish()
+		return 0, nil
+	}
+	return time.Since(begun), why
+}
+
+// TestWatch: each limit, at its time, by name.
+func TestWatch(t *testing.T) {
+	const hour = time.Hour
+	end := func(in time.Duration) func(*watch) {
+		return func(w *watch) { w.end = time.Now().Add(in) }
+	}
+	withdrawn := func(in time.Duration) func(*watch) {
+		return func(w *watch) {
+			gone := time.Now().Add(in)
+			w.end = time.Now().Add(hour)
+			w.allowed = func() bool { return time.Now().Before(gone) }
+		}
+	}
+	busy := func(phase int32) func(*watch) {
+		return func(w *watch) {
+			w.answering(phase)
+			for range 24 * 3600 {
+				time.Sleep(time.Second)
+				w.touch()
+			}
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		prepare func(*watch)
+		during  func(*watch)
+		after   time.Duration
+		within  time.Duration // how much later is still right
+		why     error
+	}{
+		{"the service says nothing", nil, func(*watch) {}, 60 * time.Second, 0, errSlowUpstream},
+		{"the client stops sending", nil, func(w *watch) { w.enter(&w.taking) }, 30 * time.Second, 0, errSlowBody},
+		{"the client sends, then the service says nothing", nil, func(w *watch) {
+			w.enter(&w.taking)
+			time.Sleep(20 * time.Second)
+			w.leave(&w.taking)
+		}, 80 * time.Second, 0, errSlowUpstream},
+		{"the client sends slowly but does", nil, func(w *watch) {
+			for range 100 {
+				w.enter(&w.taking)
+				time.Sleep(29 * time.Second)
+				w.leave(&w.taking)
+			}
+		}, 2960 * time.Second, 0, errSlowUpstream},
+		{"a measured answer stops", nil, func(w *watch) { time.Sleep(5 * time.Second); w.answering(measured) }, 65 * time.Second, 0, errSlowUpstream},
+		{"an unmeasured answer stops", nil, func(w *watch) { w.answering(unlimited) }, 5 * time.Minute, 0, errIdle},
+		{"a stream stops", end(hour), func(w *watch) { w.answering(streaming) }, 5 * time.Minute, 0, errIdle},
+		{"the client stops reading", nil, func(w *watch) { w.answering(measured); w.enter(&w.giving) }, 30 * time.Second, 0, errSlowReader},
+		{"a stream's token ends", end(7 * time.Minute), busy(streaming), 7 * time.Minute, 0, errEnded},
+		{"a stream's key or route goes", withdrawn(7 * time.Minute), busy(streaming), 7 * time.Minute, recheck, errEnded},
+		{"a public stream", nil, busy(streaming), hour, 0, errEnded},
+		{"an ordinary answer's token ends", end(7 * time.Minute), busy(measured), 12 * time.Minute, 0, errEnded},
+		{"an ordinary answer's key goes", withdrawn(7 * time.Minute), busy(unlimited), 12 * time.Minute, 30 * time.Second, errEnded},
+		{"an ordinary public answer", nil, busy(unlimited), 0, 0, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				after, why := run(t, c.prepare, c.during)
+				if why != c.why || after < c.after || after > c.after+c.within {
+					t.Errorf("stopped after %v with %v, want %v with %v", after, why, c.after, c.why)
+				}
+				synctest.Wait()
+				time.Sleep(48 * time.Hour) // lets during end
+			})
+		})
+	}
+}
+
+// TestWatchFinished: after finish nothing is stopped, however late it is.
+func TestWatchFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &watch{limits: Timeouts{}.withDefaults(), allowed: func() bool { return true }, stop: func(err error) { t.Errorf("stopped: %v", err) }}
+		w.start()
+		w.finish()
+		w.answering(streaming)
+		time.Sleep(24 * time.Hour)
+	})
+}
+
+// TestResetBudget: a browser's cancelling is no flood, a flood is.
+func TestResetBudget(t *testing.T) {
+	var b resetBudget
+	now := time.Now()
+	for i := range 100_000 {
+		if now = now.Add(time.Second / resetRate); !b.spend(now) {
+			t.Fatalf("%d a second are too many after %d", resetRate, i)
+		}
+	}
+	for i := range resetBurst {
+		if !b.spend(now) && i < resetBurst-1 {
+			t.Fatalf("a burst of %d is too many", i)
+		}
+	}
+	if b.spend(now) {
+		t.Error("the budget has no end")
+	}
+}
+
+// TestAddressKey: what connections are counted under.
+func TestAddressKey(t *testing.T) {
+	s := newConns(Limits{PerAddress: 1, Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	for peer, want := range map[string]string{
+		"192.0.2.1:1":            "192.0.2.1/32",
+		"[::ffff:192.0.2.1]:1":   "192.0.2.1/32",
+		"[2001:db8:1:2:3::4]:1":  "2001:db8:1:2::/64",
+		"[2001:db8:1:2:ff::1]:1": "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:1":       "fe80::/64",
+		"127.0.0.1:1":            "invalid Prefix",
+		"[::1]:1":                "invalid Prefix",
+		"10.1.2.3:1":             "invalid Prefix",
+	} {
+		if got := s.key(netip.MustParseAddrPort(peer)).String(); got != want {
+			t.Errorf("%s is counted under %s, want %s", peer, got, want)
+		}
+	}
+	if got := s.key(netip.AddrPort{}); got.IsValid() {
+		t.Errorf("a unix socket's peer is counted under %s", got)
+	}
+}
