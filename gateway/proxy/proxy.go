@@ -56,7 +56,8 @@ type exchange struct {
 	ctx    context.Context // ends with that, the watch or a drain
 	cancel context.CancelCauseFunc
 
-	socket    bool // a WebSocket is asked for
+	socket    bool  // a WebSocket is asked for
+	carried   int64 // bytes that a tunnel brought from an HTTP/1.1 client
 	sent      time.Time
 	waited    time.Duration // until the service's head
 	cut       atomic.Pointer[cut]
@@ -226,7 +227,7 @@ func (e *exchange) finish() {
 	e.watch.finish()
 	outcome := gate.Outcome{
 		Status:   e.w.status,
-		BytesIn:  e.body.bytes(),
+		BytesIn:  e.body.bytes() + e.carried,
 		BytesOut: e.w.bytes,
 		Upstream: e.waited,
 	}

@@ -57,8 +57,9 @@ func (p *Proxy) newServer() *http.Server {
 // Serve accepts from l until [Proxy.Drain] or [Proxy.Close], after which it
 // returns nil. With a TLS configuration every connection is TLS, and ALPN
 // chooses between HTTP/2 and HTTP/1.1; without one HTTP/2 is spoken to clients
-// that begin with its preface. One Proxy serves any number of listeners, one of
-// them with TLS.
+// that begin with its preface. Configurations that t.GetConfigForClient returns
+// must name the protocols themselves: h2, http/1.1. One Proxy serves any number
+// of listeners.
 func (p *Proxy) Serve(l net.Listener, t *tls.Config) error {
 	limited := &listener{Listener: l, set: p.conns, tls: t != nil}
 	p.mu.Lock()
@@ -69,13 +70,14 @@ func (p *Proxy) Serve(l net.Listener, t *tls.Config) error {
 		l.Close()
 		return nil
 	}
-	var err error
-	if t == nil {
-		err = p.server.Serve(limited)
-	} else {
-		p.server.TLSConfig = t.Clone()
-		err = p.server.ServeTLS(limited, "", "")
+	var accept net.Listener = limited
+	if t != nil {
+		// Not ServeTLS, which keeps its configuration in the one http.Server.
+		t = t.Clone()
+		t.NextProtos = []string{"h2", "http/1.1"}
+		accept = tls.NewListener(limited, t)
 	}
+	err := p.server.Serve(accept)
 	if limited.closing.Load() || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

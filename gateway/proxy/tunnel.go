@@ -99,8 +99,10 @@ type end interface {
 	// closeWrite tells the peer that nothing more will come, if that can be
 	// told apart from the end of everything.
 	closeWrite()
-	// release lets go of a blocked Read and Write.
+	// release lets go of a blocked Read and Write, from any goroutine.
 	release()
+	// close is the last call but for release, which does nothing then.
+	close()
 }
 
 // join answers the client and copies in both directions until one ends.
@@ -114,10 +116,11 @@ func (e *exchange) join(res *http.Response, service io.ReadWriteCloser) {
 	}
 	far := serviceEnd{service}
 	e.watch.answering(streaming)
-	// The deferred calls run from the last to the first: nothing is released
-	// by a context that ends after the tunnel did.
+	// The deferred functions only keep what has not begun from beginning; what
+	// runs already meets a closed client and a watch that has finished.
 	defer context.AfterFunc(e.ctx, func() { client.release(); far.release() })()
-	defer context.AfterFunc(e.proxy.ending, func() { e.stop(errDrained) })()
+	defer context.AfterFunc(e.proxy.ending, func() { e.watch.interrupt(errDrained) })()
+	defer client.close()
 
 	var directions sync.WaitGroup
 	ended := make(chan end, 2)
@@ -140,9 +143,7 @@ func (e *exchange) join(res *http.Response, service io.ReadWriteCloser) {
 	directions.Wait()
 	e.w.bytes += out.Load()
 	if e.body == nil {
-		e.body = &inbound{watch: &e.watch}
-		e.body.read.Store(in.Load())
-		e.body.whole.Store(true)
+		e.carried = in.Load() // over HTTP/2 the body counts itself
 	}
 	e.completed = context.Cause(e.ctx) == nil
 }
@@ -214,7 +215,7 @@ func (e *exchange) openStream(res *http.Response) (end, error) {
 		e.cut.CompareAndSwap(nil, &cut{errGone})
 		return nil, err
 	}
-	return streamEnd{e}, nil
+	return &streamEnd{e: e}, nil
 }
 
 // switchFields are the fields of a 101 that the client gets to see.
@@ -238,11 +239,15 @@ func (s *socketEnd) closeWrite() { halfClose(s.Conn) }
 
 func (s *socketEnd) release() { s.Conn.Close() }
 
+func (s *socketEnd) close() { s.Conn.Close() }
+
 type serviceEnd struct{ io.ReadWriteCloser }
 
 func (s serviceEnd) closeWrite() { halfClose(s.ReadWriteCloser) }
 
 func (s serviceEnd) release() { s.Close() }
+
+func (s serviceEnd) close() { s.Close() }
 
 func halfClose(c any) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
@@ -251,12 +256,17 @@ func halfClose(c any) {
 }
 
 // streamEnd is an HTTP/2 stream. Its own direction ends when the handler
-// returns, so there is nothing to close before.
-type streamEnd struct{ e *exchange }
+// returns, so there is nothing to close before; after that net/http's writer
+// must not be touched.
+type streamEnd struct {
+	e    *exchange
+	mu   sync.Mutex
+	over bool
+}
 
-func (s streamEnd) Read(p []byte) (int, error) { return s.e.body.Read(p) }
+func (s *streamEnd) Read(p []byte) (int, error) { return s.e.body.Read(p) }
 
-func (s streamEnd) Write(p []byte) (int, error) {
+func (s *streamEnd) Write(p []byte) (int, error) {
 	n, err := s.e.w.ResponseWriter.Write(p)
 	if err == nil {
 		err = http.NewResponseController(s.e.w.ResponseWriter).Flush()
@@ -264,12 +274,23 @@ func (s streamEnd) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (s streamEnd) closeWrite() { s.release() }
+func (s *streamEnd) closeWrite() { s.release() }
 
-func (s streamEnd) release() {
+func (s *streamEnd) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
 	rc := http.NewResponseController(s.e.w.ResponseWriter)
 	rc.SetReadDeadline(longAgo)
 	if s.e.ctx.Err() != nil {
 		rc.SetWriteDeadline(longAgo) // resets the stream
 	}
+}
+
+func (s *streamEnd) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
 }

@@ -88,6 +88,16 @@ func (w *watch) answering(phase int32) {
 	}
 }
 
+// interrupt ends the exchange now, unless it has ended.
+func (w *watch) interrupt(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.done {
+		w.done = true
+		w.stop(err)
+	}
+}
+
 func (w *watch) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

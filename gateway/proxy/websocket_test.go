@@ -247,7 +247,7 @@ func TestTunnelEnds(t *testing.T) {
 	}
 	const reader = "Authorization: Bearer reader\r\n"
 	t.Run("with its token", func(t *testing.T) {
-		r, b := start(t, "/socket", "Authorization: Bearer "+tokenFor("carol", 2*time.Second, "shop.items.read")+"\r\n", rigConfig{})
+		r, b := start(t, "/socket", "Authorization: Bearer "+tokenFor("carol", 4*time.Second, "shop.items.read")+"\r\n", rigConfig{})
 		expectEnd(t, r, b)
 	})
 	t.Run("with its key", func(t *testing.T) {
@@ -300,7 +300,7 @@ func streamEnds(t *testing.T, kind string) {
 	for _, client := range r.clients() {
 		t.Run(client.name, func(t *testing.T) {
 			t.Parallel()
-			res, err := client.Do(client.request(t, "GET", "/items/1", nil, "Authorization: Bearer "+tokenFor("dave", 2*time.Second, "shop.items.read")))
+			res, err := client.Do(client.request(t, "GET", "/items/1", nil, "Authorization: Bearer "+tokenFor("dave", 4*time.Second, "shop.items.read")))
 			if err != nil {
 				t.Fatal(err)
 			}
