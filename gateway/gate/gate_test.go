@@ -476,19 +476,3 @@ func TestStreamsEndWithTheirRight(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkAdmit is a cached token's whole admission: at most 1.5 µs and no
-// allocation.
-func BenchmarkAdmit(b *testing.B) {
-	g, _ := newGate(b, &gate.Service{Policy: loadPolicy(b, billing)})
-	in := request("GET /billing/?page=2", "Authorization: Bearer reader", "Accept: application/json", "User-Agent: bench")
-	var x gate.Exchange
-	ctx := context.Background()
-	b.ReportAllocs()
-	for b.Loop() {
-		g.Begin(&x, in)
-		if err := x.Admit(ctx); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
