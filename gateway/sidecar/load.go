@@ -49,7 +49,12 @@ func load(src Source) (*Config, policy.Findings, *fileSet) {
 		cfg = r.resolve(raw)
 	}
 	findings := sorted(d.findings)
-	if findings.HasErrors() || cfg == nil || src.Strict && len(findings) > 0 {
+	if src.Strict {
+		for i := range findings {
+			findings[i].Severity = policy.SeverityError
+		}
+	}
+	if findings.HasErrors() || cfg == nil {
 		return nil, findings, files
 	}
 	cfg.Source, cfg.files, cfg.Warnings = src, files, findings

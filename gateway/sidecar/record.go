@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -114,8 +115,11 @@ func (r *recorder) cause(x *gate.Exchange, o gate.Outcome, now time.Time) {
 		return
 	}
 	level := slog.LevelWarn
-	if reason == string(gate.ReasonInternal) {
+	switch {
+	case reason == string(gate.ReasonInternal):
 		level = slog.LevelError
+	case strings.HasPrefix(reason, "token_"):
+		level = slog.LevelInfo // a client's doing
 	}
 	r.events.Log(context.Background(), level, "request cause",
 		"request_id", clip(x.RequestID(), maxLogged), "reason", reason, "error", clip(err.Error(), maxLogged), "sampled", n)
@@ -143,7 +147,7 @@ func (r *recorder) attributes(x *gate.Exchange, l *labels, o gate.Outcome, took 
 		slog.Any("claims", who.claims),
 		slog.Any("auth_age", who.authAge),
 		slog.String("acr", clip(who.acr, maxLogged)),
-		slog.Bool("anonymous", x.Token() == nil),
+		slog.Bool("anonymous", x.Anonymous()),
 		slog.String("policy", who.policy),
 		slog.String("rule", ruleOf(x)),
 		slog.Float64("duration_ms", milliseconds(took)),
