@@ -265,6 +265,7 @@ func (r *reader) routes(p *Policy, n *yaml.Node) {
 		r.report(n, idNoMethods, "a service without routes answers every request with 404", "`routes:` lists no path")
 	}
 	claims := map[string]bool{}
+	p.methods = map[string]bool{}
 	for _, e := range entries {
 		route := r.route(p, e)
 		if route == nil {
@@ -277,6 +278,10 @@ func (r *reader) routes(p *Policy, n *yaml.Node) {
 		}
 		p.routes = append(p.routes, route)
 		for _, rule := range route.rules {
+			if rule != route.any {
+				p.methods[rule.method] = true
+				p.methods["HEAD"] = p.methods["HEAD"] || rule.method == "GET"
+			}
 			p.tokens = p.tokens || rule.access == byRequirement
 			for _, c := range rule.conditions {
 				if c.kind == onClaim {

@@ -47,6 +47,8 @@ func parsePattern(template string) (p pattern, fault, hint string) {
 		return p, fmt.Sprintf("more than %d segments", maxPatternSegments), ""
 	case strings.Contains(template, "%"):
 		return p, "a % stands in it", "write literals decoded: a space and not %20"
+	case strings.ContainsAny(template, `;\`):
+		return p, "a ; or \\ stands in it", "what accept: lets through matches a {name} or ** only; write one of them in that place"
 	case strings.ContainsAny(template, "?#"):
 		return p, "a ? or # stands in it", "a pattern covers the path only, not the query or a fragment"
 	}

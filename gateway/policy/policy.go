@@ -18,6 +18,7 @@ type Policy struct {
 	root       *node
 	personas   []Persona
 	claims     []string
+	methods    map[string]bool // named by some path; HEAD where GET is
 	tokens     bool
 	warnings   Findings
 }
@@ -71,6 +72,11 @@ func (p *Policy) NeedsTokens() bool { return p.tokens }
 
 // ClaimNames lists the claims that any rule reads, as written, sorted.
 func (p *Policy) ClaimNames() []string { return slices.Clone(p.claims) }
+
+// NamesMethod reports whether some path of the policy lists the method by its
+// name. HEAD counts where GET does; what only ANY covers does not: those methods
+// are the callers' choice, and so no label of a metric.
+func (p *Policy) NamesMethod(method string) bool { return p.methods[method] }
 
 // Personas lists the policy's own tests, in the order of the file.
 func (p *Policy) Personas() []Persona { return slices.Clone(p.personas) }

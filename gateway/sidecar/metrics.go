@@ -126,30 +126,24 @@ func labelsOf(x *gate.Exchange) labels {
 		return l
 	}
 	l.service = s.Name()
-	m := x.Match()
-	if m.Route == nil {
-		return l
-	}
-	l.route = m.Route.Template()
 	l.method = methodLabel(x)
+	if m := x.Match(); m.Route != nil {
+		l.route = m.Route.Template()
+	}
 	return l
 }
 
 // standardMethods stand for themselves under ANY.
 var standardMethods = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
 
+// methodLabel is the method if the service's policy names it, also where it answers 404 or 405.
+// An override that a path accepts is the method that was judged.
 func methodLabel(x *gate.Exchange) string {
-	rule := x.Match().Rule
-	if rule == nil {
-		return other
-	}
-	if m := rule.Method(); m != "ANY" {
-		if m == "GET" && x.Request().Method == "HEAD" {
-			return "HEAD"
-		}
+	m := x.Method()
+	if x.Service().Policy.NamesMethod(m) {
 		return m
 	}
-	if m := x.Method(); standardMethods[m] {
+	if rule := x.Match().Rule; rule != nil && rule.Method() == "ANY" && standardMethods[m] {
 		return m
 	}
 	return other

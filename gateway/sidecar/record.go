@@ -139,6 +139,7 @@ func (r *recorder) attributes(x *gate.Exchange, l *labels, o gate.Outcome, took 
 		slog.Int("status", o.Status),
 		slog.String("decision", decisionOf(x)),
 		slog.String("reason", l.reason),
+		slog.String("guard", guardOf(x)),
 		slog.String("issuer", who.issuer),
 		slog.String("subject", clip(who.subject, maxLogged)),
 		slog.String("client", clip(who.client, maxLogged)),
@@ -231,6 +232,14 @@ func missingOf(x *gate.Exchange) []string {
 		return m
 	}
 	return []string{}
+}
+
+// guardOf is the name of the guard's rule that an ambiguous request broke.
+func guardOf(x *gate.Exchange) string {
+	if f := x.Refusal(); f != nil {
+		return f.Guard.String()
+	}
+	return ""
 }
 
 func ruleOf(x *gate.Exchange) string {

@@ -96,7 +96,7 @@ func TestMetricsContract(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("lint: %s: %s", p.Metric, p.Text)
 	}
-	if v := w.sample(`requests_total{code="404",method="other",reason="no_route",route="unmatched",service="example_service"}`); v != "5" {
+	if v := w.sample(`requests_total{code="404",method="GET",reason="no_route",route="unmatched",service="example_service"}`); v != "5" {
 		t.Errorf("no_route counted %q", v)
 	}
 	if v := w.sample(`requests_total{code="200",method="other",reason="public",route="/any",service="example_service"}`); v != "5" {
@@ -133,9 +133,10 @@ func TestLogContract(t *testing.T) {
 	w.do("POST", w.data+"/billing/", token, strings.NewReader("four"))
 	w.get(w.data+"/healthz", "")
 	w.get(w.data+"/nowhere", "")
-	w.eventually("five lines", func() bool { return len(w.log.lines(t)) == 5 })
+	w.get(w.data+"/billing/a%2Fb/invoices", token)
+	w.eventually("six lines", func() bool { return len(w.log.lines(t)) == 6 })
 
-	keys := strings.Fields("time msg request_id service host method path route status decision reason issuer subject client scopes missing claims " +
+	keys := strings.Fields("time msg request_id service host method path route status decision reason guard issuer subject client scopes missing claims " +
 		"auth_age acr anonymous policy rule duration_ms upstream_ms bytes_in bytes_out sampled")
 	slices.Sort(keys)
 	for _, line := range w.log.lines(t) {
@@ -171,7 +172,8 @@ func TestLogContract(t *testing.T) {
 	check(lines[1], map[string]any{"status": 403.0, "decision": "deny", "reason": "claim_mismatch", "missing": []any{}})
 	check(lines[2], map[string]any{"status": 403.0, "decision": "deny", "reason": "insufficient_scope", "missing": []any{"example_service.billing.write"}})
 	check(lines[3], map[string]any{"status": 200.0, "decision": "allow", "reason": "public", "anonymous": true, "subject": "", "scopes": []any{}, "claims": map[string]any{}, "auth_age": nil})
-	check(lines[4], map[string]any{"status": 404.0, "decision": "deny", "reason": "no_route", "route": "unmatched", "path": "/nowhere", "rule": ""})
+	check(lines[4], map[string]any{"status": 404.0, "decision": "deny", "reason": "no_route", "route": "unmatched", "path": "/nowhere", "rule": "", "guard": ""})
+	check(lines[5], map[string]any{"status": 400.0, "decision": "deny", "reason": "ambiguous_request", "guard": "encoded_slash"})
 }
 
 // No log line holds a credential, wherever a client puts one.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,7 +136,7 @@ func (t *Token) readTimes(claims map[string]any, now time.Time, skew time.Durati
 		return refuse(ReasonMalformed, "exp is missing")
 	}
 	t.ExpiresAt = exp
-	t.deadline = exp.Add(skew).UnixNano()
+	t.deadline = nanoseconds(exp.Add(skew))
 	if now.UnixNano() >= t.deadline {
 		return refuse(ReasonExpired, fmt.Sprintf("expired at %s", exp.UTC().Format(time.RFC3339)))
 	}
@@ -155,6 +156,15 @@ func (t *Token) readTimes(claims map[string]any, now time.Time, skew time.Durati
 		t.AuthTime = at
 	}
 	return nil
+}
+
+// nanoseconds is t's Unix time. int64 ends in April 2262, before the last exp that is accepted;
+// whoever never wants a token to end writes 9999999999, so later times stand for that end.
+func nanoseconds(t time.Time) int64 {
+	if t.Unix() >= math.MaxInt64/int64(time.Second) {
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // lastSecond is the end of the year 9999. A larger number is most likely in milliseconds,
