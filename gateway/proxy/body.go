@@ -71,7 +71,10 @@ type outbound struct {
 func (b *outbound) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.e.watch.touch()
-	if err != nil && err != io.EOF {
+	switch {
+	case err == io.EOF:
+		b.e.answerEnded()
+	case err != nil:
 		b.e.cut.CompareAndSwap(nil, &cut{err})
 	}
 	return n, err

@@ -106,6 +106,9 @@ func (e *exchange) rewrite(out *http.Request) {
 	if out.Body == nil && !isSafe(out.Method) && e.up.speaksH2.Load() {
 		out.Body = empty{} // the HTTP/2 transport sends a request without a body again after some resets
 	}
+	if e.body != nil && (e.up.cfg.Scheme == "http" || e.up.cfg.Scheme == "unix") {
+		out.GetBody = e.again
+	}
 	e.sent = time.Now()
 }
 
@@ -183,6 +186,9 @@ func (e *exchange) answered(res *http.Response) {
 	}
 	if len(res.Trailer) > 0 && e.r.ProtoMajor == 1 {
 		res.Header.Del("Content-Length") // HTTP/1.1 has trailers in chunked framing only
+	}
+	if res.Body == http.NoBody || res.ContentLength == 0 {
+		e.answerEnded()
 	}
 	e.watch.answering(phaseOf(res))
 	res.Body = &outbound{res.Body, e}

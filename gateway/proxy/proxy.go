@@ -56,8 +56,10 @@ type exchange struct {
 	ctx    context.Context // ends with that, the watch or a drain
 	cancel context.CancelCauseFunc
 
-	socket    bool  // a WebSocket is asked for
-	carried   int64 // bytes that a tunnel brought from an HTTP/1.1 client
+	socket    bool    // a WebSocket is asked for
+	carried   int64   // bytes that a tunnel brought from an HTTP/1.1 client
+	far       *pooled // the connection to the service, where reuse is watched
+	turn      uint64
 	sent      time.Time
 	waited    time.Duration // until the service's head
 	cut       atomic.Pointer[cut]

@@ -202,3 +202,27 @@ func TestClientCertificate(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestStaleConnection: a service that closes its connections without saying so
+// costs no POST, since nothing is written to a connection that has ended.
+func TestStaleConnection(t *testing.T) {
+	closed := make(chan struct{})
+	up := rawService(t, func(conn net.Conn) {
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		body, _ := io.ReadAll(req.Body)
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		conn.Close()
+		closed <- struct{}{}
+	})
+	client := newRig(t, rigConfig{upstream: up}).clients()[0]
+	for range 200 {
+		res, text := client.ask(t, "POST", "/open/x", strings.NewReader("order"))
+		if res.StatusCode != 200 || text != "order" {
+			t.Fatalf("%s %q", res.Status, text)
+		}
+		<-closed
+	}
+}

@@ -84,7 +84,14 @@ func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
 	if u.cfg.Host == "" {
 		u.cfg.Host = u.host
 	}
-	u.pool = newPool(cfg, dial)
+	var transport http.RoundTripper
+	if cfg.Scheme == "http" || cfg.Scheme == "unix" {
+		u.pool = newPool(cfg, clean(dial))
+		transport = reusing{u.pool}
+	} else {
+		u.pool = newPool(cfg, dial)
+		transport = u.pool
+	}
 	if err := u.secure(); err != nil {
 		return nil, err
 	}
@@ -97,7 +104,7 @@ func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
 	}
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite:        rewrite,
-		Transport:      u.pool,
+		Transport:      transport,
 		ModifyResponse: modifyResponse,
 		ErrorHandler:   handleError,
 		BufferPool:     buffers,
