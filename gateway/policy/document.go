@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -19,9 +20,10 @@ const (
 	maxFileBytes = 4 << 20
 	maxDepth     = 40
 	maxFindings  = 1000
-	// maxSuggested bounds the searches for a nearest word, which cost the
-	// product of unknown words and known ones.
-	maxSuggested = 100
+	maxMessage   = 600 // bytes of a finding's message, and of its hint
+	// maxEffort bounds all searches for a nearest word together, in pairs of
+	// bytes compared: they cost the product of unknown words and known ones.
+	maxEffort = 100_000_000
 )
 
 // reader walks one file's YAML nodes and gathers what is wrong with them.
@@ -30,10 +32,10 @@ const (
 // decoding stops early, knows no columns, lets the last duplicate win inside
 // custom types, and ignores a second document.
 type reader struct {
-	file      string
-	found     Findings
-	full      bool
-	suggested int
+	file   string
+	found  Findings
+	full   bool
+	effort int // spent on looking for nearest words
 }
 
 // report adds a finding at a node.
@@ -51,16 +53,31 @@ func (r *reader) reportAt(line, column int, id, hint, format string, args ...any
 	}
 	r.found = append(r.found, Finding{
 		ID: id, Severity: severityOf(id), File: r.file, Line: max(line, 1), Column: max(column, 1),
-		Message: fmt.Sprintf(format, args...), Hint: hint,
+		Message: printable(fmt.Sprintf(format, args...)), Hint: printable(hint),
 	})
+}
+
+// printable keeps a text from the file to one line of bounded length that
+// shows what it holds: findings are printed on terminals and into the logs of
+// build servers, where escape sequences and line breaks are commands.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) || deceptive(c) {
+			return utf8.RuneError
+		}
+		return c
+	}, clip(s, maxMessage))
 }
 
 // didYouMean words the hint for an unknown word, "" when nothing is near.
 func (r *reader) didYouMean(word string, candidates []string) string {
-	if r.suggested == maxSuggested {
+	cost := 0
+	for _, c := range candidates {
+		cost += len(word) * len(c)
+	}
+	if r.effort += cost; r.effort > maxEffort {
 		return ""
 	}
-	r.suggested++
 	if near := suggest(word, candidates); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
@@ -77,6 +94,9 @@ func (r *reader) document(src []byte) *yaml.Node {
 	if at := invalidUTF8(src); at >= 0 {
 		r.reportAt(1+bytes.Count(src[:at], []byte("\n")), at-bytes.LastIndexByte(src[:at], '\n'), idSyntax,
 			"save the file as UTF-8", "the file is not UTF-8")
+		return nil
+	}
+	if !r.asItLooks(src) {
 		return nil
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(src))
@@ -111,6 +131,42 @@ func invalidUTF8(src []byte) int {
 		i += size
 	}
 	return -1
+}
+
+// asItLooks refuses characters by which a file reads otherwise than an editor
+// shows it. YAML 1.1 breaks lines where few editors do, so that the end of a
+// comment may be a route; bidirectional controls reorder what is seen
+// (CVE-2021-42574, "Trojan Source"); others cannot be seen at all.
+func (r *reader) asItLooks(src []byte) bool {
+	line, column, ok := 1, 0, true
+	for at, c := range string(src) {
+		column++
+		switch {
+		case c == '\n':
+			line, column = line+1, 0
+		case at == 0 && c == '\uFEFF': // a byte order mark
+			column = 0
+		case c == '\r' && at+1 < len(src) && src[at+1] == '\n':
+		case c == '\r' || deceptive(c):
+			r.reportAt(line, column, idDeceptive, "remove it; within double quotes it can be written as an escape",
+				"the character %U makes the file read otherwise than it looks", c)
+			ok = false
+		}
+	}
+	return ok
+}
+
+// deceptive lists line breaks that are none to most editors, bidirectional
+// controls, and characters without a width. (The joiners U+200C and U+200D have
+// their use in prose.)
+func deceptive(c rune) bool {
+	switch c {
+	case '\u0085', '\u2028', '\u2029',
+		'\u061C', '\u200E', '\u200F', '\u202A', '\u202B', '\u202C', '\u202D', '\u202E', '\u2066', '\u2067', '\u2068', '\u2069',
+		'\u00AD', '\u200B', '\u2060', '\uFEFF':
+		return true
+	}
+	return false
 }
 
 // decode turns a panic of the YAML library into an error: the file may come

@@ -122,6 +122,7 @@ const (
 	idExpectation = "SG028"
 	idRepeated    = "SG029"
 	idTooMany     = "SG030"
+	idDeceptive   = "SG031"
 
 	idPublicWrite    = "SG101"
 	idUnusedScope    = "SG102"
@@ -177,6 +178,7 @@ var kinds = []Kind{
 	{idExpectation, "an expectation that is no `METHOD /path`, or a reason that does not exist"},
 	{idRepeated, "an entry that stands twice in one list"},
 	{idTooMany, "more conditions in one rule, more routes, or more findings than a policy may have"},
+	{idDeceptive, "a character by which the file reads otherwise than it looks"},
 
 	{idPublicWrite, "public on a method that writes"},
 	{idUnusedScope, "a declared scope that opens nothing"},

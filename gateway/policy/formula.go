@@ -66,6 +66,10 @@ func (f formula) at(i int32, scopes bitset, met uint64) bool {
 // that people write; beyond it leastSet falls back to a greedy search.
 const maxWays = 256
 
+// maxPairs bounds the unions of two lists of ways. A refusal pays for them, so
+// they must not become a way to keep the gateway busy.
+const maxPairs = 8 * maxWays
+
 // ways lists the minimal scope sets that fulfil the formula, conditions being
 // as given. exact is false when there are more than maxWays.
 func (f formula) ways(scopes int, met uint64) (sets []bitset, exact bool) {
@@ -92,11 +96,14 @@ func (f formula) waysAt(i int32, scopes int, met uint64) (sets []bitset, exact b
 		if !ok {
 			return nil, false
 		}
-		if t.op == opAny {
+		switch {
+		case t.op == opAny:
 			for _, b := range more {
 				sets = absorb(sets, b)
 			}
-		} else {
+		case len(sets)*len(more) > maxPairs:
+			return nil, false
+		default:
 			sets = product(sets, more, scopes)
 		}
 		if len(sets) > maxWays {

@@ -58,57 +58,92 @@ func (r *reader) lintRoute(p *Policy, route *Route) {
 
 // lintTail looks at what a final ** swallows, or does not.
 func (r *reader) lintTail(p *Policy, route *Route) {
-	last := len(route.pattern.segments) - 1
-	if route.pattern.segments[last].kind != tailSegment {
+	n := p.root.above(route)
+	if n == nil {
 		return
 	}
-	n := p.root
-	for _, s := range route.pattern.segments[:last] {
-		if s.kind == namedSegment {
-			n = n.named
-		} else {
-			n = n.literal(s.text)
-		}
-	}
-	if n.covered() {
+	if n.covered() && !route.Accepts(RuleEmptySegment) {
 		r.reportAt(route.line, route.column, idUnreachable, "remove it",
 			"%s is never reached: more specific paths cover all of it", route.Template())
 		return
 	}
-	if !slices.ContainsFunc(route.rules, (*Rule).Public) {
+	if !route.anyPublic() {
 		return
 	}
-	prefix := strings.TrimSuffix(route.Template(), "**")
-	for _, other := range p.routes {
-		if other != route && strings.HasPrefix(other.Template(), prefix) && !slices.ContainsFunc(other.rules, (*Rule).Public) {
-			r.reportAt(route.line, route.column, idPublicTail, "list the public paths one by one",
-				"%s is public around %s (line %d), which is not: a path that is forgotten there is open", route.Template(), other.Template(), other.line)
-			return
-		}
+	if other := n.firstClosed(nil); other != nil {
+		r.reportAt(route.line, route.column, idPublicTail, "list the public paths one by one",
+			"%s is public around %s (line %d), which is not: a path that is forgotten there is open", route.Template(), other.Template(), other.line)
 	}
 }
 
-// lintTwins asks where the twins of a literal path go: the paths that a sloppy
-// service takes for the same (another case, a slash more or less).
+// above is the node at which a final ** stands, nil for patterns without one.
+func (n *node) above(route *Route) *node {
+	for _, s := range route.pattern.segments {
+		switch s.kind {
+		case tailSegment:
+			return n
+		case namedSegment:
+			n = n.named
+		default:
+			n = n.literal(s.text)
+		}
+	}
+	return nil
+}
+
+// firstClosed is, of the routes below a node that have no public rule, the one
+// that stands first in the file. What stands below a nearer public ** is that
+// one's to report, so that each node is looked at once for all tails together.
+func (n *node) firstClosed(first *Route) *Route {
+	for c := range n.children {
+		for _, r := range []*Route{c.route, c.tail} {
+			if r != nil && !r.anyPublic() && (first == nil || r.line < first.line) {
+				first = r
+			}
+		}
+		if c.tail == nil || !c.tail.anyPublic() {
+			first = c.firstClosed(first)
+		}
+	}
+	return first
+}
+
+func (r *Route) anyPublic() bool { return slices.ContainsFunc(r.rules, (*Rule).Public) }
+
+// lintTwins asks where the twins of a path go: the paths that a sloppy service
+// takes for the same (another case, a slash more or less). For a final ** that
+// is the place that it hangs from.
 func (r *reader) lintTwins(p *Policy, route *Route) {
 	path := route.pattern.sample("x")
 	if route.pattern.segments[len(route.pattern.segments)-1].kind == tailSegment {
-		return
+		path = strings.TrimSuffix(path, "x")
 	}
 	for _, twin := range twins(path) {
 		other := p.root.find(twin)
 		if other == nil || other == route || isLiteralFor(other, twin) {
 			continue
 		}
-		for _, rule := range route.rules {
-			weaker := other.rule(rule.method)
-			if weaker != nil && p.opensMore(weaker, rule) {
-				r.reportAt(route.line, route.column, idWeakerTwin, "close the twin with a rule of its own, such as `ANY: nobody`",
-					"%s %s is caught by %s (line %d), which asks for less than %s does", rule.method, twin, other.Template(), weaker.line, route.Template())
-				return
+		if strict, weaker := p.weakened(route, other); weaker != nil {
+			r.reportAt(route.line, route.column, idWeakerTwin, "close the twin with a rule of its own, such as `ANY: nobody`",
+				"%s %s is caught by %s (line %d), which asks for less than %s does in line %d",
+				weaker.method, twin, other.Template(), weaker.line, route.Template(), strict.line)
+			return
+		}
+	}
+}
+
+// weakened finds a method that both routes answer and for which other asks for
+// less than route does.
+func (p *Policy) weakened(route, other *Route) (strict, weaker *Rule) {
+	for _, rules := range [][]*Rule{route.rules, other.rules} {
+		for _, rule := range rules {
+			strict, weaker = route.rule(rule.method), other.rule(rule.method)
+			if strict != nil && weaker != nil && p.opensMore(weaker, strict) {
+				return strict, weaker
 			}
 		}
 	}
+	return nil, nil
 }
 
 // twins are the other spellings of a path by slash and case.

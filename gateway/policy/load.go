@@ -12,7 +12,7 @@ import (
 // Bounds on what a policy may hold.
 const (
 	maxRoutes       = 100_000
-	maxScopes       = 100_000
+	maxScopes       = 10_000 // what they imply takes their square in bits
 	maxScopeBytes   = 256
 	maxServiceBytes = 64
 	maxClaimBytes   = 256

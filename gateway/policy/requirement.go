@@ -286,6 +286,10 @@ func (b *builder) acceptedText(n *yaml.Node) (a accepted, ok bool) {
 		}
 		return a, true
 	}
+	if strings.ContainsAny(n.Value, "{}") {
+		b.report(n, idClaim, "a segment of the path stands alone: \"{name}\"", "%s is neither a text nor a segment of the path", quoted(n.Value))
+		return a, false
+	}
 	a.text = n.Value
 	return a, true
 }
