@@ -76,6 +76,8 @@ const (
 var (
 	configKey = topLevelKey("listen", "admin", "issuers", "services", "trusted_proxies", "token_cache")
 	policyKey = topLevelKey("routes", "scopes", "service")
+	// The auth server's file shares keys with the gateway's; these are its own.
+	authserverKey = topLevelKey("signup", "data", "issuer", "token")
 )
 
 // topLevelKey finds one of the keys at the start of a line, or in a document that is written
@@ -90,13 +92,16 @@ func kindOf(file string, src []byte) fileKind {
 	switch {
 	case policyKey.Match(src):
 		return policyFile
+	case authserverKey.Match(src):
+		return unknownFile
 	case configKey.Match(src), strings.HasPrefix(filepath.Base(file), "gateway."):
 		return configFile
 	}
 	return unknownFile
 }
 
-// expand replaces folders by the YAML files in them, hidden ones left out, in lexical order.
+// expand replaces folders by the YAML files in them, in lexical order, without hidden ones and
+// what lies in a folder called testdata: those are somebody's bad examples.
 // inFolder tells which files were found and not named.
 func expand(args []string) (files []string, inFolder map[string]bool, err error) {
 	inFolder = map[string]bool{}
@@ -113,10 +118,9 @@ func expand(args []string) (files []string, inFolder map[string]bool, err error)
 			switch {
 			case err != nil:
 				return unreadable(path, err)
-			case path != arg && strings.HasPrefix(d.Name(), "."):
-				if d.IsDir() {
-					return filepath.SkipDir
-				}
+			case path != arg && d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")):
+				return filepath.SkipDir
+			case strings.HasPrefix(filepath.Base(path), "."):
 			case !d.IsDir() && slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)):
 				files, inFolder[path] = append(files, path), true
 			}
