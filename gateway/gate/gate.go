@@ -226,24 +226,25 @@ func (x *Exchange) End(o Outcome) {
 	x.gate.recorder.Record(x, o)
 }
 
-// StillAllowed reports whether a stream or tunnel that x opened may go on: the
-// token has not ended, its key is still published, and the policy of this
-// moment has a rule for it that its scopes and claims fulfil (hardening 17).
-func (x *Exchange) StillAllowed() bool {
+// StillAllowed reports whether a stream or tunnel that x opened may go on, and
+// which route it now has: the token has not ended, its key is still published,
+// and the policy of this moment has a rule for it that its scopes and claims
+// fulfil.
+func (x *Exchange) StillAllowed() (route *policy.Route, ok bool) {
 	now := x.gate.snapshot.Load()
 	s := now.Service(x.request.Host)
 	if s == nil {
-		return false
+		return nil, false
 	}
 	m := s.Policy.Match(&x.request)
 	if m.Reason != policy.ReasonNone {
-		return false
+		return nil, false
 	}
 	if m.Public() {
-		return true
+		return m.Route, true
 	}
 	if x.token == nil || !now.Verifier.Active(x.token) {
-		return false
+		return nil, false
 	}
 	caller := policy.Caller{
 		Issuer: x.token.Issuer,
@@ -253,7 +254,10 @@ func (x *Exchange) StillAllowed() bool {
 	}
 	d := s.Policy.Permit(&m, &x.request, &caller)
 	// The login was recent enough when the stream began; that it grows older is no reason to end it.
-	return d.Allow || d.Reason == policy.ReasonStepUpRequired
+	if !d.Allow && d.Reason != policy.ReasonStepUpRequired {
+		return nil, false
+	}
+	return m.Route, true
 }
 
 // Deadline returns when a stream that x opened must end at the latest: the

@@ -16,7 +16,7 @@ var (
 	errBigBody  = fault(gate.ReasonBodyTooLarge, "the body is larger than the service allows")
 	errBigHead  = fault(gate.ReasonHeadTooLarge, "the head is larger than the service allows")
 	errBigURI   = &gate.Refusal{Reason: gate.ReasonHeadTooLarge, Status: 414, Err: errors.New("the request-target is larger than the service allows")}
-	errExpect   = &gate.Refusal{Reason: gate.ReasonMalformed, Status: 417, Err: errors.New("Expect is not exactly 100-continue on an HTTP/1.1 request with a body")}
+	errExpect   = &gate.Refusal{Reason: gate.ReasonMalformed, Status: 417, Err: errors.New("the Expect field is not exactly 100-continue on an HTTP/1.1 request with a body")}
 	errProtocol = &gate.Refusal{Reason: gate.ReasonMalformed, Status: 501, Err: errors.New("extended CONNECT to anything but a WebSocket that the route allows")}
 	errUpgrade  = fault(gate.ReasonMalformed, "not a WebSocket handshake of version 13 with one key of 16 bytes and no body")
 

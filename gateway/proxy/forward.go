@@ -67,15 +67,8 @@ var longAgo = time.Unix(1, 0)
 
 // stillAllowed asks the gate, and for a tunnel whether the route still has one.
 func (e *exchange) stillAllowed() bool {
-	if !e.x.StillAllowed() {
-		return false
-	}
-	if !e.socket {
-		return true
-	}
-	s := e.proxy.gate.Snapshot().Service(e.x.Request().Host)
-	m := s.Policy.Match(e.x.Request())
-	return m.Route != nil && m.Route.Upgrade("websocket")
+	route, ok := e.x.StillAllowed()
+	return ok && (!e.socket || route.Upgrade("websocket"))
 }
 
 // rewrite is ReverseProxy's hook. It copies what was decided, nothing more.

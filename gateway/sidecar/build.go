@@ -22,7 +22,6 @@ type state struct {
 	upstreams map[proxy.UpstreamConfig]*proxy.Upstream
 	tls       *tls.Config // nil: plain text
 	claims    claimSet
-	methods   map[string]bool
 	loaded    time.Time
 }
 

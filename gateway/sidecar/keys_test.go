@@ -78,7 +78,9 @@ func TestUnixSockets(t *testing.T) {
 	go func() { ended <- g.Serve(ctx, sockets["data"], sockets["admin"]) }()
 	t.Cleanup(func() { stop(); <-ended })
 	ask := func(socket, path string) int {
-		tr := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", filepath.Join(w.dir, socket)) }}
+		tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(w.dir, socket))
+		}}
 		defer tr.CloseIdleConnections()
 		r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://localhost"+path, nil)
 		res, err := tr.RoundTrip(r)
