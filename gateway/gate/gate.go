@@ -192,10 +192,7 @@ func (x *Exchange) permit() error {
 		Claims: x.token.Claims,
 		ACR:    x.token.ACR,
 	}
-	if !x.token.AuthTime.IsZero() {
-		caller.AuthAgeKnown = true
-		caller.AuthAge = max(0, x.started.Sub(x.token.AuthTime)-x.token.Skew())
-	}
+	caller.AuthAge, caller.AuthAgeKnown = x.authAge()
 	x.decision = x.service.Policy.Permit(&x.match, &x.request, &caller)
 	if !x.decision.Allow {
 		return &Refusal{Reason: Reason(x.decision.Reason.String())}
@@ -204,6 +201,17 @@ func (x *Exchange) permit() error {
 		return &Refusal{Reason: ReasonHeadTooLarge}
 	}
 	return nil
+}
+
+// authAge is how long ago the login behind the token was, the skew taken off. A
+// login that lies ahead by more than the skew has no age: it must not count as
+// a fresh one.
+func (x *Exchange) authAge() (age time.Duration, known bool) {
+	if x.token.AuthTime.IsZero() {
+		return 0, false
+	}
+	age = x.started.Sub(x.token.AuthTime)
+	return max(0, age-x.token.Skew()), age >= -x.token.Skew()
 }
 
 // enter counts the request among those in flight, unless the service has as

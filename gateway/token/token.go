@@ -29,8 +29,14 @@ type Token struct {
 	memo      atomic.Value
 }
 
-// Skew is the tolerance that the token's issuer is configured with.
-func (t *Token) Skew() time.Duration { return t.issuer.config.Skew }
+// Skew is the tolerance that the token's issuer is configured with; zero for a
+// token that no verifier made.
+func (t *Token) Skew() time.Duration {
+	if t.issuer == nil {
+		return 0
+	}
+	return t.issuer.config.Skew
+}
 
 // Memo is a slot where the gate keeps what it computed from this token under one policy. It
 // lives as long as the token is remembered; every value stored must be of one concrete type.
