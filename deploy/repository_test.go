@@ -98,7 +98,7 @@ func TestCommandsOfTheReadmesExist(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binaries; the run without -short does it")
 	}
-	command := regexp.MustCompile("go run \\./([a-z/]+)((?: [a-z]+)*)")
+	command := regexp.MustCompile(`go run \./([a-z/]+)((?: [a-z]+)*)`)
 	bin, built := t.TempDir(), map[string]string{}
 	build := func(folder string) string {
 		if built[folder] == "" {
