@@ -53,9 +53,15 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 		return err
 	}
 	serving, ctx := errgroup.WithContext(ctx)
-	for _, serve := range servers {
-		serving.Go(func() error { return serve(ctx) })
-	}
+	// What the gateway has accepted still needs the two behind it.
+	behind, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	serving.Go(func() error {
+		defer release()
+		return servers.gateway(ctx)
+	})
+	serving.Go(func() error { return servers.auth(behind) })
+	serving.Go(func() error { return servers.billing(behind) })
 	serving.Go(func() error {
 		if err := d.ready(ctx); err != nil {
 			return err
@@ -131,8 +137,11 @@ type demo struct {
 	kept   bool   // the data folder outlives the demo
 }
 
+// servers serve until their contexts end, and return when they have drained.
+type servers struct{ auth, gateway, billing func(context.Context) error }
+
 // servers makes the three. One issuer string goes to both sides.
-func (d *demo) servers(logs io.Writer, seen *witness) ([]func(context.Context) error, error) {
+func (d *demo) servers(logs io.Writer, seen *witness) (*servers, error) {
 	issuer := local(d.auth)
 	authConfig := server.Defaults()
 	authConfig.Listen, authConfig.Issuer = d.auth.Addr().String(), issuer
@@ -150,10 +159,10 @@ func (d *demo) servers(logs io.Writer, seen *witness) ([]func(context.Context) e
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("billing: %w", err), auth.Close())
 	}
-	return []func(context.Context) error{
-		func(ctx context.Context) error { return auth.Serve(ctx, d.auth, d.authAdmin) },
-		func(ctx context.Context) error { return gateway.Serve(ctx, d.gateway, d.gatewayAdmin) },
-		func(ctx context.Context) error { return service.Serve(ctx, d.billing, d.billingAdmin) },
+	return &servers{
+		auth:    func(ctx context.Context) error { return auth.Serve(ctx, d.auth, d.authAdmin) },
+		gateway: func(ctx context.Context) error { return gateway.Serve(ctx, d.gateway, d.gatewayAdmin) },
+		billing: func(ctx context.Context) error { return service.Serve(ctx, d.billing, d.billingAdmin) },
 	}, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -442,34 +441,6 @@ func TestInFlightIsBounded(t *testing.T) {
 	}
 	if d := cmp.Diff([]gate.Reason{"overloaded", "public"}, r.reasons); d != "" {
 		t.Error(d)
-	}
-}
-
-// A login counts as fresh only if it has taken place: auth_time far ahead is no
-// login a moment ago.
-func TestALoginInTheFutureIsNotFresh(t *testing.T) {
-	for name, c := range map[string]struct {
-		login  time.Duration // relative to now
-		reason gate.Reason
-	}{
-		"a minute ago":     {-time.Minute, gate.ReasonAllowed},
-		"an hour ago":      {-time.Hour, gate.ReasonStepUpRequired},
-		"an hour from now": {time.Hour, gate.ReasonStepUpRequired},
-	} {
-		known := verifier{"t": {Issuer: "http://issuer.test", Scopes: []string{"example_service.billing.write"}, ACR: "gold",
-			Claims: map[string]any{"org_id": "acme"}, AuthTime: time.Now().Add(c.login)}}
-		s, err := gate.NewSnapshot([]*gate.Service{{Policy: loadPolicy(t, billing)}}, known, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var x gate.Exchange
-		gate.New(s, &recorder{}).Begin(&x, request("POST /billing/acme/close", "Authorization: Bearer t"))
-		if err := x.Admit(t.Context()); err != nil {
-			x.Refuse(t.Context(), err)
-		}
-		if x.Reason() != c.reason {
-			t.Errorf("logged in %s: %s, want %s", name, x.Reason(), c.reason)
-		}
 	}
 }
 
