@@ -75,10 +75,7 @@ func (b *outbound) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.e.answerEnded()
 	case err != nil:
-		b.e.cut.CompareAndSwap(nil, &cut{err})
+		b.e.cutBy(err)
 	}
 	return n, err
 }
-
-// cut is what ended an answer before its end.
-type cut struct{ error }

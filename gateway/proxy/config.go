@@ -38,7 +38,7 @@ type Timeouts struct {
 }
 
 // afterExpiry is how long an ordinary answer may go on after its token has
-// ended (hardening 17).
+// ended.
 const afterExpiry = 5 * time.Minute
 
 func (c Config) withDefaults() Config {

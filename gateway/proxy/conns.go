@@ -28,7 +28,7 @@ type conns struct {
 	refused atomic.Uint64
 	states  [http.StateClosed + 1]atomic.Int64
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards all and byAddress, and orders the changes of states
 	all       map[*conn]struct{}
 	byAddress map[netip.Prefix]int
 }
@@ -66,8 +66,8 @@ type conn struct {
 	status         atomic.Int32 // of net/http's own refusal
 	timedOut       atomic.Bool
 
-	idle    sync.Mutex
-	arrived bool // something was read since the connection became idle
+	idle    sync.Mutex // guards arrived
+	arrived bool       // something was read since the connection became idle
 }
 
 // admit counts c in; nil means that it is one too many.
@@ -275,7 +275,7 @@ func statusOf(p []byte) int {
 // take it back (CVE-2023-44487): each reset costs the sender nothing and the
 // service a request. It refills at resetRate.
 type resetBudget struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards spent and last
 	spent float64
 	last  time.Time
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Grace is the time that a drain gives, as wire.md has it.
+// Grace is the time that a drain gives.
 type Grace struct {
 	Delay time.Duration // the listener stays open while whoever routes here learns of it
 	Work  time.Duration // then what is in flight may take this long

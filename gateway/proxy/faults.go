@@ -62,3 +62,16 @@ func (e *exchange) faultOf(err error) *gate.Refusal {
 	}
 	return &gate.Refusal{Reason: gate.ReasonUpstreamBroken, Err: err}
 }
+
+// cut is what ended an answer before its end.
+type cut struct{ error }
+
+// cutBy notes what cut the answer short; the first cause counts.
+func (e *exchange) cutBy(err error) { e.cut.CompareAndSwap(nil, &cut{err}) }
+
+func (e *exchange) whyCut() error {
+	if c := e.cut.Load(); c != nil {
+		return c.error
+	}
+	return errBrokeOff
+}

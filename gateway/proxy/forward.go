@@ -13,12 +13,6 @@ import (
 	"github.com/scopegate/scopegate/gateway/gate"
 )
 
-// hopByHop are the fields that end at this hop, in both directions.
-var hopByHop = []string{
-	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-	"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-}
-
 // forward carries an admitted request to its service and the answer back.
 func (e *exchange) forward() {
 	w := &e.watch
@@ -46,7 +40,7 @@ func (e *exchange) forward() {
 // stop ends the exchange from outside: both ends are let go, whatever they
 // are blocked in.
 func (e *exchange) stop(err error) {
-	e.cut.CompareAndSwap(nil, &cut{err})
+	e.cutBy(err)
 	e.cancel(err)
 	rc := http.NewResponseController(e.w.ResponseWriter)
 	if e.unread() {
@@ -94,7 +88,7 @@ func (e *exchange) rewrite(out *http.Request) {
 	out.Trailer = nil
 	out.TransferEncoding = nil
 	if out.Method == http.MethodHead && e.up.cfg.Scheme != "h2c" {
-		out.Close = true // stray bytes after a HEAD would answer the next caller (hardening 15)
+		out.Close = true // stray bytes after a HEAD would answer the next caller
 	}
 	if out.Body == nil && !isSafe(out.Method) && e.up.speaksH2.Load() {
 		out.Body = empty{} // the HTTP/2 transport sends a request without a body again after some resets
@@ -103,48 +97,6 @@ func (e *exchange) rewrite(out *http.Request) {
 		out.GetBody = e.again
 	}
 	e.sent = time.Now()
-}
-
-// fields writes the outbound head: what the gate keeps, then what it adds.
-func (e *exchange) fields(method string) http.Header {
-	in := e.r.Header
-	out := make(http.Header, len(in)+12)
-	for name, values := range in {
-		if name == "" || name[0] == ':' {
-			continue
-		}
-		for i, v := range values {
-			if e.x.Keep(name, v) {
-				out[name] = append(out[name], values[i])
-			}
-		}
-	}
-	e.x.Add(func(name, value string) {
-		out[http.CanonicalHeaderKey(name)] = []string{value}
-	})
-	if hasToken(in["Te"], "trailers") {
-		out["Te"] = []string{"trailers"} // gRPC services insist on it
-	}
-	if !isSafe(method) {
-		hideIdempotency(out)
-	}
-	if _, ok := out["User-Agent"]; !ok {
-		out["User-Agent"] = []string{""} // keeps the transport from naming itself
-	}
-	return out
-}
-
-// hideIdempotency keeps http.Transport from sending a POST twice. It takes
-// Idempotency-Key for leave to do so, looking the field up under its canonical
-// name; names are case-insensitive on the wire (RFC 9110 section 5.1), so the
-// service reads the same field in lower case.
-func hideIdempotency(h http.Header) {
-	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if v, ok := h[name]; ok {
-			delete(h, name)
-			h[strings.ToLower(name)] = v
-		}
-	}
 }
 
 // isSafe: RFC 9110 section 9.2.1, of the methods that get here.

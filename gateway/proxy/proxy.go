@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"io"
 	"log"
 	"net/http"
 	"net/netip"
@@ -24,7 +25,7 @@ type Proxy struct {
 	conns    *conns
 	draining atomic.Bool
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards listeners
 	listeners []*listener
 	// ending is done when a drain's time is up; streams and tunnels end then.
 	ending  context.Context
@@ -59,7 +60,7 @@ type exchange struct {
 	socket    bool    // a WebSocket is asked for
 	carried   int64   // bytes that a tunnel brought from an HTTP/1.1 client
 	far       *pooled // the connection to the service, where reuse is watched
-	turn      uint64
+	turn      uint64  // of far, that this request was given
 	sent      time.Time
 	waited    time.Duration // until the service's head
 	cut       atomic.Pointer[cut]
@@ -243,13 +244,6 @@ func (e *exchange) finish() {
 	e.x.End(outcome)
 }
 
-func (e *exchange) whyCut() error {
-	if c := e.cut.Load(); c != nil {
-		return c.error
-	}
-	return errBrokeOff
-}
-
 // showCut makes an incomplete answer visible where the end of the connection
 // would otherwise pass for the end of the answer: to HTTP/1.0.
 func (e *exchange) showCut() {
@@ -269,8 +263,4 @@ func (e *exchange) countReset() {
 }
 
 // discard is where net/http's own messages go when nobody wants them.
-var discard = log.New(nowhere{}, "", 0)
-
-type nowhere struct{}
-
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+var discard = log.New(io.Discard, "", 0)

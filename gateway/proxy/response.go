@@ -3,8 +3,6 @@ package proxy
 import (
 	"net/http"
 	"time"
-
-	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // response is the answer on its way to the client: counted, watched, and with
@@ -17,7 +15,7 @@ type response struct {
 	interim int
 }
 
-// mostInterim bounds the 1xx answers to one request (hardening 15).
+// mostInterim bounds the 1xx answers to one request.
 const mostInterim = 8
 
 // WriteHeader writes the head of an interim or of the final answer.
@@ -62,7 +60,7 @@ func (w *response) Write(p []byte) (int, error) {
 	w.e.watch.leave(&w.e.watch.giving)
 	w.bytes += int64(n)
 	if err != nil {
-		w.e.cut.CompareAndSwap(nil, &cut{errGone})
+		w.e.cutBy(errGone)
 	}
 	return n, err
 }
@@ -118,7 +116,7 @@ const (
 )
 
 // drainSmallBody reads a small body that has probably arrived already. One that
-// waits for 100 Continue is never asked for (hardening 14).
+// waits for 100 Continue is never asked for.
 func (e *exchange) drainSmallBody() {
 	r := e.r
 	if r.ProtoMajor != 1 || r.ContentLength <= 0 || r.ContentLength > smallBody || !e.unread() || r.Header.Get("Expect") != "" {
@@ -155,11 +153,3 @@ func (e *exchange) release() {
 
 // unread reports that the client may still be sending this request.
 func (e *exchange) unread() bool { return e.body.unread() }
-
-var _ gate.Header = header(nil)
-
-// header shows net/http's fields to the gate.
-type header http.Header
-
-// Values returns the values of a field by its canonical name.
-func (h header) Values(name string) []string { return h[name] }

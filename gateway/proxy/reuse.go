@@ -13,7 +13,7 @@ import (
 // pooled is a connection to a service that speaks HTTP/1.1 without TLS. It is
 // looked at before it is used again: what a service sends unasked behind an
 // answer must not become the answer to the next request, and a connection that
-// the service has closed must not cost a POST (hardening 15). http.Transport
+// the service has closed must not cost a POST. http.Transport
 // ends an idle connection on which something comes, but not if the next request
 // is faster. Two gaps remain until there is a client of our own: what comes in
 // one segment with an answer while another request waits for the connection,
@@ -21,11 +21,11 @@ import (
 // from its answer.
 type pooled struct {
 	net.Conn
-	mu    sync.Mutex
-	turn  uint64 // counts the requests that were given this connection
-	ready bool   // of the current one nothing has been written yet
-	idle  bool   // the answer to the last one has been read to its end
-	stray bool   // something came while idle
+	mu    sync.Mutex // guards what follows
+	turn  uint64     // counts the requests that were given this connection
+	ready bool       // of the current one nothing has been written yet
+	idle  bool       // the answer to the last one has been read to its end
+	stray bool       // something came while idle
 }
 
 var errStray = errors.New("the connection is not clean: the service closed it or sent something unasked")

@@ -197,7 +197,7 @@ func (e *exchange) open(res *http.Response) (end, error) {
 	conn.SetWriteDeadline(time.Time{})
 	if err != nil {
 		conn.Close()
-		e.cut.CompareAndSwap(nil, &cut{errGone})
+		e.cutBy(errGone)
 		return nil, err
 	}
 	return &socketEnd{conn, rw.Reader}, nil
@@ -212,7 +212,7 @@ func (e *exchange) openStream(res *http.Response) (end, error) {
 	}
 	e.w.WriteHeader(http.StatusOK)
 	if err := e.w.FlushError(); err != nil {
-		e.cut.CompareAndSwap(nil, &cut{errGone})
+		e.cutBy(errGone)
 		return nil, err
 	}
 	return &streamEnd{e: e}, nil
@@ -260,7 +260,7 @@ func halfClose(c any) {
 // must not be touched.
 type streamEnd struct {
 	e    *exchange
-	mu   sync.Mutex
+	mu   sync.Mutex // guards over, and net/http's writer against its end
 	over bool
 }
 

@@ -49,10 +49,9 @@ const (
 // Upstream is one service as this lane reaches it: its pool of connections and
 // its ReverseProxy, both made once.
 type Upstream struct {
-	given  UpstreamConfig
-	cfg    UpstreamConfig // given, with defaults
-	scheme string         // of outbound URLs
-	host   string         // authority of outbound URLs
+	cfg    UpstreamConfig
+	scheme string // of outbound URLs
+	host   string // authority of outbound URLs
 	pool   *http.Transport
 	// tunnels makes the connections of WebSockets, which need HTTP/1.1 whatever
 	// else the service speaks.
@@ -65,7 +64,7 @@ type Upstream struct {
 // NewUpstream makes the pool for one service. It dials nothing. It fails for
 // an unknown scheme and for PEM texts that cannot be used.
 func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
-	u := &Upstream{given: cfg, cfg: cfg, scheme: "http", host: cfg.Address}
+	u := &Upstream{cfg: cfg, scheme: "http", host: cfg.Address}
 	u.cfg.Timeouts = cfg.Timeouts.withDefaults()
 	dial := dialer("tcp", "")
 	switch cfg.Scheme {
@@ -156,9 +155,6 @@ func (u *Upstream) secure() error {
 	u.pool.Protocols.SetHTTP2(true)
 	return nil
 }
-
-// Config returns what the upstream was made from.
-func (u *Upstream) Config() UpstreamConfig { return u.given }
 
 // Close drops idle connections. Requests in flight are not disturbed; it is
 // for an upstream that a reload has replaced.

@@ -24,7 +24,7 @@ type watch struct {
 	// stop ends the exchange with the reason for it, once.
 	stop func(error)
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows, and is held while stop runs
 	timer    *time.Timer
 	done     bool
 	withdrew time.Time // when allowed first said no, for ordinary answers

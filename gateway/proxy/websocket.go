@@ -25,7 +25,7 @@ func asksForSocket(r *http.Request) bool {
 }
 
 // checkHandshake is strict, since a service that is not would take the rest of
-// the connection for something else (hardening 17).
+// the connection for something else.
 func checkHandshake(r *http.Request) error {
 	if version := r.Header["Sec-Websocket-Version"]; len(version) != 1 || version[0] != "13" {
 		return errUpgrade
