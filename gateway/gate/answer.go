@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // Answer is a refusal as the caller sees it.
@@ -38,7 +36,7 @@ func (x *Exchange) Refuse(ctx context.Context, err error) Answer {
 		a.set("WWW-Authenticate", c)
 	}
 	if v.retry > 0 {
-		a.set("Retry-After", strconv.Itoa(v.retry))
+		a.set("Retry-After", strconv.Itoa(x.refusal.retryAfter(v.retry)))
 	}
 	if x.refusal.Reason == ReasonMethodNotAllowed {
 		a.set("Allow", x.match.Route.Allow())
@@ -83,7 +81,7 @@ func isGRPC(contentType string) bool {
 
 // tells reports whether the caller may learn what the policy says: never
 // before a valid token was seen, and never where the service's explain: is
-// none (hardening 21).
+// none.
 func (x *Exchange) tells() bool {
 	return x.token != nil && x.service.Explain == ExplainScopes
 }
@@ -251,8 +249,4 @@ func marshal(v any) []byte {
 		panic("gate: a refusal's body cannot be written: " + err.Error()) // strings and numbers only
 	}
 	return body
-}
-
-func (x *Exchange) acceptsQueryToken() bool {
-	return x.match.Route != nil && x.match.Route.Accepts(policy.RuleQueryToken)
 }

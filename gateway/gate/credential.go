@@ -1,6 +1,10 @@
 package gate
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/scopegate/scopegate/gateway/policy"
+)
 
 // credential finds the one access token of the request: RFC 6750 section 2.1,
 // and nothing else. Section 2 forbids more than one way at a time, since two
@@ -22,6 +26,12 @@ func (x *Exchange) credential() (string, error) {
 		return "", &Refusal{Reason: ReasonTokenAmbiguous}
 	}
 	return raw, nil
+}
+
+// acceptsQueryToken: a route may say that its access_token parameter is no
+// credential.
+func (x *Exchange) acceptsQueryToken() bool {
+	return x.match.Route != nil && x.match.Route.Accepts(policy.RuleQueryToken)
 }
 
 // bearer cuts the token out of an Authorization value; ok is false for every

@@ -43,9 +43,6 @@ func New(s *Snapshot, r Recorder) *Gate {
 // Publish replaces the snapshot. Exchanges that began before keep the old one.
 func (g *Gate) Publish(s *Snapshot) { g.snapshot.Store(s) }
 
-// Snapshot returns what is published now.
-func (g *Gate) Snapshot() *Snapshot { return g.snapshot.Load() }
-
 // Request is what a lane read, before anything is interpreted.
 type Request struct {
 	Method     string   // as received; GET for an extended CONNECT that asks for a WebSocket (RFC 8441)
@@ -154,7 +151,7 @@ func (x *Exchange) route() error {
 }
 
 // conceal keeps the map of routes from callers without a valid token, where
-// the service hides it (hide_routes, hardening 21): they get the credential's
+// the service hides it (hide_routes): they get the credential's
 // error in place of the 404 or 405.
 func (x *Exchange) conceal(ctx context.Context, err error) error {
 	if x.service == nil || !x.service.HideRoutes {
@@ -175,7 +172,7 @@ func (x *Exchange) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.token, err = x.snapshot.Verifier.Verify(ctx, raw, &x.service.Accept)
+	x.token, err = x.snapshot.verifier.Verify(ctx, raw, &x.service.Accept)
 	if err != nil {
 		x.token = nil
 		return err
@@ -251,7 +248,7 @@ func (x *Exchange) StillAllowed() (route *policy.Route, ok bool) {
 	if m.Public() {
 		return m.Route, true
 	}
-	if x.token == nil || !now.Verifier.Active(x.token) {
+	if x.token == nil || !now.verifier.Active(x.token) {
 		return nil, false
 	}
 	caller := policy.Caller{

@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -323,12 +325,16 @@ func TestHostsChooseTheService(t *testing.T) {
 	named := func(name string, hosts ...string) *gate.Service {
 		return &gate.Service{Policy: loadPolicy(t, "version: 1\nservice: "+name+"\nroutes:\n  /**:\n    ANY: public\n"), Hosts: hosts}
 	}
-	g, _ := newGate(t, named("exact", "a.example.com"), named("near", "*.b.example.com"), named("wide", "*.example.com"), named("any"))
+	services := []*gate.Service{named("exact", "a.example.com"), named("near", "*.b.example.com"), named("wide", "*.example.com"), named("any")}
+	snapshot, err := gate.NewSnapshot(services, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for host, want := range map[string]string{
 		"a.example.com": "exact", "a.example.com:8443": "exact", "x.b.example.com": "near", "x.y.b.example.com": "near",
 		"b.example.com": "wide", "x.a.example.com": "wide", "example.com": "any", "other.test": "any", "[::1]:80": "any", "": "any",
 	} {
-		if got := g.Snapshot().Service(host).Name(); got != want {
+		if got := snapshot.Service(host).Name(); got != want {
 			t.Errorf("host %q goes to %q, want %q", host, got, want)
 		}
 	}
@@ -341,7 +347,7 @@ func TestHostsChooseTheService(t *testing.T) {
 }
 
 // Before a valid token no answer names scopes or routes, and explain: none
-// keeps quiet after it too (hardening 21).
+// keeps quiet after it too.
 func TestRefusalsTellOnlyWhoMayKnow(t *testing.T) {
 	accept := "Accept: application/problem+json"
 	cases := []struct {
@@ -420,8 +426,21 @@ func TestEveryReasonHasAVerdict(t *testing.T) {
 	}
 }
 
+// The verifier knows when its next fetch may be, and the caller is told.
+func TestRetryAfterIsTheVerifiersOwn(t *testing.T) {
+	for after, want := range map[time.Duration]string{0: "5", 6200 * time.Millisecond: "7"} {
+		g, _ := newGate(t)
+		var x gate.Exchange
+		g.Begin(&x, request("GET /billing/"))
+		a := x.Refuse(t.Context(), &token.Error{Reason: token.ReasonKeysUnavailable, RetryAfter: after})
+		if got := field(a, "Retry-After"); a.Status != 503 || got != want {
+			t.Errorf("after %s: %d, Retry-After %q, want %q", after, a.Status, got, want)
+		}
+	}
+}
+
 func TestInFlightIsBounded(t *testing.T) {
-	s := &gate.Service{Policy: loadPolicy(t, billing), InFlight: new(gate.InFlight), InFlightMax: 1}
+	s := &gate.Service{Policy: loadPolicy(t, billing), InFlight: new(atomic.Int64), InFlightMax: 1}
 	g, r := newGate(t, s)
 	var first, second gate.Exchange
 	g.Begin(&first, request("GET /healthz"))

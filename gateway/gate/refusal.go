@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/token"
@@ -60,6 +61,16 @@ func (r *Refusal) Error() string {
 // Unwrap returns the cause.
 func (r *Refusal) Unwrap() error { return r.Err }
 
+// retryAfter is when trying again makes sense, in whole seconds: as long as the
+// verifier knows, else otherwise.
+func (r *Refusal) retryAfter(otherwise int) int {
+	var t *token.Error
+	if errors.As(r.Err, &t) && t.RetryAfter > 0 {
+		return int((t.RetryAfter + time.Second - 1) / time.Second)
+	}
+	return otherwise
+}
+
 // challenge says which WWW-Authenticate a refusal carries.
 type challenge uint8
 
@@ -79,7 +90,7 @@ type verdict struct {
 	detail    string // "" means the status's own phrase
 	challenge challenge
 	grpc      int // the code of google.rpc.Code that stands for it
-	retry     int // Retry-After in seconds; 0: none
+	retry     int // Retry-After in seconds where the cause names no other; 0: none
 }
 
 const (

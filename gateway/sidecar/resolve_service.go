@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,20 +78,11 @@ func (r *resolver) policy(raw *rawService) *policy.Policy {
 	}
 	p, findings := policy.Load(name, text)
 	for _, f := range findings {
-		if !containsFinding(r.findings, f) { // one policy may serve two services
+		if !slices.Contains(r.findings, f) { // one policy may serve two services
 			r.findings = append(r.findings, f)
 		}
 	}
 	return p
-}
-
-func containsFinding(all policy.Findings, f policy.Finding) bool {
-	for _, g := range all {
-		if g == f {
-			return true
-		}
-	}
-	return false
 }
 
 // hosts brings the entries to the form in which the gate compares them.
@@ -216,30 +208,18 @@ func (r *resolver) upstreamHost(raw *rawService, up Upstream) string {
 	}
 }
 
-var (
-	fieldName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
-	folded    = func(name string) string {
-		return strings.Map(func(c rune) rune {
-			if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
-				return c
-			}
-			return '-'
-		}, strings.ToLower(name))
-	}
-)
-
-// writtenByUs are fields that the gateway sets itself, or whose meaning it would change.
-var writtenByUs = []string{"x-request-id", "traceparent", "tracestate", "x-real-ip", "forwarded", "content-type", "content-encoding", "proxy", "remote-user"}
+// fieldName is a token of RFC 9110 section 5.6.2.
+var fieldName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 func (r *resolver) claimHeaders(raw *rawService) []ClaimHeader {
 	var out []ClaimHeader
 	seen := map[string]word{}
 	for _, h := range raw.claimHeaders {
-		name := folded(h.header.text)
+		name := gate.Fold(h.header.text)
 		switch first, twice := seen[name]; {
 		case !fieldName.MatchString(h.header.text):
 			r.fault(idHeader, h.header.node, fmt.Sprintf("%q is not a header name", h.header.text), "")
-		case forbiddenClaimHeader(h.header.text):
+		case !gate.MayCarryClaim(h.header.text):
 			r.fault(idHeader, h.header.node, fmt.Sprintf("header %s cannot carry a claim", h.header.text), "its meaning is taken; choose a name like X-Tenant")
 		case twice:
 			r.fault(idHeader, h.header.node, fmt.Sprintf("header %s and %s are the same to a service that folds names", h.header.text, first.text), "")
@@ -251,24 +231,12 @@ func (r *resolver) claimHeaders(raw *rawService) []ClaimHeader {
 	return out
 }
 
-func forbiddenClaimHeader(name string) bool {
-	if gate.Reserved(name) || strings.HasPrefix(folded(name), "x-forwarded-") {
-		return true
-	}
-	for _, n := range writtenByUs {
-		if folded(name) == n {
-			return true
-		}
-	}
-	return false
-}
-
 func (r *resolver) keepHeaders(raw *rawService) {
 	for _, w := range raw.keepHeaders.v {
 		switch {
 		case !fieldName.MatchString(w.text):
 			r.fault(idHeader, w.node, fmt.Sprintf("%q is not a header name", w.text), "")
-		case gate.Reserved(w.text):
+		case !gate.MayKeep(w.text):
 			r.fault(idHeader, w.node, fmt.Sprintf("header %s cannot be kept", w.text), "identity, framing, Host, Authorization and Cookie are the gateway's business")
 		default:
 			r.warn(idKeepHeaders, w.node, fmt.Sprintf("a client's %s goes on to the service", w.text), "make sure that the service does not trust it")

@@ -2,10 +2,12 @@ package sidecar
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
 )
 
@@ -83,12 +85,12 @@ func (r *resolver) claimHeadersKept(raw *rawConfig, c *Config) {
 	carried := map[string]string{}
 	for _, s := range c.Services {
 		for _, h := range s.ClaimHeaders {
-			carried[folded(h.Header)] = h.Header
+			carried[gate.Fold(h.Header)] = h.Header
 		}
 	}
 	for i := range raw.services {
 		for _, w := range raw.services[i].keepHeaders.v {
-			if h, ok := carried[folded(w.text)]; ok {
+			if h, ok := carried[gate.Fold(w.text)]; ok {
 				r.fault(idHeader, w.node, fmt.Sprintf("header %s cannot be kept: claim_headers sends a claim as %s", w.text, h), "")
 			}
 		}
@@ -100,7 +102,7 @@ func (r *resolver) issuersOf(raw *rawService, s *Service, known []string) {
 	named := map[string]bool{}
 	for _, w := range raw.issuers.v {
 		named[w.text] = true
-		if !contains(known, w.text) {
+		if !slices.Contains(known, w.text) {
 			r.fault(idIssuerUnknown, w.node, fmt.Sprintf("issuer %s is not configured", w.text), near(w.text, known))
 		}
 	}
@@ -117,7 +119,7 @@ func (r *resolver) issuersOf(raw *rawService, s *Service, known []string) {
 	for _, use := range s.Policy.Issuers() {
 		at := policy.Finding{ID: idIssuerUnknown, File: use.File, Line: use.Line, Column: use.Column}
 		switch {
-		case !contains(known, use.Issuer):
+		case !slices.Contains(known, use.Issuer):
 			r.at(at, fmt.Sprintf("issuer %s is not configured in %s", use.Issuer, r.config), near(use.Issuer, known))
 		case raw.issuers.set && !named[use.Issuer]:
 			r.at(at, fmt.Sprintf("issuer %s is not one of the service's issuers in %s", use.Issuer, r.config), "")
@@ -129,15 +131,6 @@ func (r *resolver) issuersOf(raw *rawService, s *Service, known []string) {
 func (r *resolver) at(f policy.Finding, message, hint string) {
 	f.Severity, f.Message, f.Hint = policy.SeverityError, message, hint
 	r.findings = append(r.findings, f)
-}
-
-func contains(all []string, s string) bool {
-	for _, a := range all {
-		if a == s {
-			return true
-		}
-	}
-	return false
 }
 
 // near names the issuer that was probably meant: one that differs in a slash, the scheme, or

@@ -5,7 +5,7 @@ import "strings"
 // Servers behind CGI, WSGI, PHP and the like turn a field name into a variable
 // by upper-casing it and replacing what is no letter or digit, so that
 // X~Auth~Subject and X_Auth_Subject both become HTTP_X_AUTH_SUBJECT. Names are
-// therefore compared after the same folding (hardening 13; CVE-2025-64484,
+// therefore compared after the same folding (CVE-2025-64484,
 // CVE-2026-54763 and the dot form are attacks on gateways that did not).
 
 // longestName is the longest field name that is looked at as a whole. A longer
@@ -29,7 +29,9 @@ func foldInto(buf *[longestName]byte, name string) []byte {
 	return buf[:n]
 }
 
-func fold(name string) string {
+// Fold gives a field name the form in which names are compared. What lies
+// beyond its first 96 bytes is cut off.
+func Fold(name string) string {
 	var buf [longestName]byte
 	return string(foldInto(&buf, name))
 }
@@ -37,7 +39,7 @@ func fold(name string) string {
 func foldAll(names []string) map[string]bool {
 	m := make(map[string]bool, len(names))
 	for _, n := range names {
-		m[fold(n)] = true
+		m[Fold(n)] = true
 	}
 	return m
 }
@@ -129,15 +131,25 @@ func interesting(name string) bool {
 	return false
 }
 
-// Reserved reports whether configuration may not name a field in claim_headers
-// or keep_headers, because the gateway's own safety depends on it: identity,
-// framing, connection, credential, Host, Cookie, method overrides.
-func Reserved(name string) bool {
+// MayKeep reports whether keep_headers may name a field. It may not where the
+// gateway's own safety depends on the field: identity, framing, connection,
+// credential, Host, Cookie, method overrides.
+func MayKeep(name string) bool {
 	switch classify(name) {
 	case fieldPlain, fieldForwarding, fieldDropped:
+		return true
+	}
+	return false
+}
+
+// MayCarryClaim reports whether claim_headers may name a field. It may not where
+// the field has a meaning already, to the gateway or for the body.
+func MayCarryClaim(name string) bool {
+	switch Fold(name) {
+	case "content-type", "content-encoding":
 		return false
 	}
-	return true
+	return classify(name) == fieldPlain
 }
 
 // Keep reports whether a client's field line goes on to the service as it
@@ -175,7 +187,7 @@ func (x *Exchange) keepsCredential(value string) bool {
 }
 
 func (s *Service) keeps(name string) bool {
-	return len(s.keep) > 0 && s.keep[fold(name)]
+	return len(s.keep) > 0 && s.keep[Fold(name)]
 }
 
 func (n *Snapshot) isClaimHeader(name string) bool {

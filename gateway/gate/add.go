@@ -10,7 +10,7 @@ import (
 // written reports whether the gateway itself writes this forwarding field, so
 // that the client's line must not go on beside it.
 func (x *Exchange) written(name string) bool {
-	switch fold(name) {
+	switch Fold(name) {
 	case "x-forwarded-for":
 		return true
 	case "x-forwarded-proto", "x-forwarded-host":

@@ -35,15 +35,21 @@ func TestFieldClassSeesThroughSpellings(t *testing.T) {
 	}
 }
 
-func TestReservedNamesCannotBeConfigured(t *testing.T) {
-	for name := range strings.FieldsSeq("X-Auth-Subject X_Auth_Tenant Connection Transfer-Encoding Content-Length Host Cookie Authorization X-HTTP-Method-Override Expect X-Request-Id") {
-		if !Reserved(name) {
-			t.Errorf("Reserved(%q) = false", name)
-		}
+func TestNamesThatConfigurationMayNotTake(t *testing.T) {
+	cases := []struct {
+		names       string
+		keep, claim bool
+	}{
+		{"X-Auth-Subject X_Auth_Tenant Connection Transfer-Encoding Content-Length Host Cookie Authorization X-HTTP-Method-Override Expect X-Request-Id Traceparent", false, false},
+		{"X-Forwarded-Prefix X-Real-IP Remote-User Forwarded Proxy X-Original-URL", true, false},
+		{"Content-Type Content_Encoding", true, false},
+		{"X-Tenant X-Org", true, true},
 	}
-	for name := range strings.FieldsSeq("X-Tenant X-Forwarded-Prefix Remote-User X-Org Forwarded") {
-		if Reserved(name) {
-			t.Errorf("Reserved(%q) = true", name)
+	for _, c := range cases {
+		for name := range strings.FieldsSeq(c.names) {
+			if MayKeep(name) != c.keep || MayCarryClaim(name) != c.claim {
+				t.Errorf("%s: keep %t, claim %t; want %t, %t", name, MayKeep(name), MayCarryClaim(name), c.keep, c.claim)
+			}
 		}
 	}
 }
