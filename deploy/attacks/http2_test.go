@@ -1,0 +1,182 @@
+package attacks
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// frameAttack is one request over HTTP/2, with its fields in their order and as they are.
+type frameAttack struct {
+	attack `yaml:",inline"`
+	// Fields are pairs of name and value, pseudo-headers among them. $H stands for a host of the
+	// attack's own.
+	Fields [][2]string `yaml:"fields"`
+	Body   string      `yaml:"body"`
+	// Spread says that the attack is on the host: the service is then not told whose request it
+	// got, and must get none of a host that is not the attack's own.
+	Spread bool `yaml:"spread"`
+}
+
+// TestNoFrameSmugglesARequest sends every attack on a connection of its own.
+func TestNoFrameSmugglesARequest(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t, site{service: "claim_headers: { X-Tenant: org_id }"})
+	g.service.answers(func(r *received) (string, bool) {
+		return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false
+	})
+	attacks := load[*frameAttack](t, "http2")
+	named := make([]*streamAttack, len(attacks))
+	var running sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for i, a := range attacks {
+		named[i] = &streamAttack{attack: a.attack}
+		slots <- struct{}{}
+		running.Go(func() { a.send(t, g.data, hostOf(i)); <-slots })
+	}
+	running.Wait()
+	got := g.service.take()
+	g.attribute(got, named)
+	for _, r := range got {
+		if !strings.HasSuffix(strings.TrimSuffix(r.host(), ":80"), ".attack.test") {
+			t.Errorf("a request for %q was served: %q", r.host(), r.head)
+		}
+	}
+	if status, _, _ := g.ask("GET", "/public/after", ""); status != 200 {
+		t.Errorf("afterwards the gateway answers with %d", status)
+	}
+	t.Logf("%d requests, of which %d reached the service", len(attacks), len(got))
+}
+
+func (a *frameAttack) send(t *testing.T, address, host string) {
+	c := &http2Client{address: address}
+	defer c.close()
+	fields := make([][2]string, len(a.Fields))
+	for i, f := range a.Fields {
+		fields[i] = [2]string{octets(t, strings.ReplaceAll(f[0], "$H", host)), octets(t, strings.ReplaceAll(f[1], "$H", host))}
+	}
+	_, _, err := c.send(fields, octets(t, strings.ReplaceAll(a.Body, "$H", host)))
+	if err != nil && !errors.Is(err, errReset) {
+		t.Logf("%s: %v", a.Name, err)
+	}
+}
+
+// flood is one way to keep an HTTP/2 server busy at no cost; the gateway has to end it, and
+// others have to be served meanwhile.
+type flood struct {
+	name, source string
+	send         func(c *http2Client, n uint32) error
+	harmless     bool // need not be ended, so long as nobody suffers
+}
+
+var floods = []flood{
+	{"CONTINUATION without end", "CVE-2023-45288 (Go), CERT VU#421644", func(c *http2Client, n uint32) error {
+		if n == 0 {
+			return c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.block([][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a.test"}, {":path", "/public/x"}})})
+		}
+		return c.framer.WriteContinuation(1, false, c.block([][2]string{{fmt.Sprintf("x-%d", n), strings.Repeat("a", 4000)}}))
+	}, false},
+	{"rapid reset", "CVE-2023-44487", func(c *http2Client, n uint32) error {
+		id := 2*n + 1
+		if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, EndStream: true, BlockFragment: c.block([][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a.test"}, {":path", "/public/x"}})}); err != nil {
+			return err
+		}
+		return c.framer.WriteRSTStream(id, http2.ErrCodeCancel)
+	}, false},
+	{"resets that the server is made to send", "CVE-2025-8671 (MadeYouReset)", func(c *http2Client, n uint32) error {
+		id := 2*n + 1
+		if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: c.block([][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "a.test"}, {":path", "/public/x"}})}); err != nil {
+			return err
+		}
+		return c.framer.WriteWindowUpdate(id, 0)
+	}, false},
+	{"pings", "CVE-2019-9512", func(c *http2Client, n uint32) error { return c.framer.WritePing(false, [8]byte{byte(n)}) }, true},
+	{"settings", "CVE-2019-9515", func(c *http2Client, n uint32) error {
+		return c.framer.WriteSettings(http2.Setting{ID: http2.SettingHeaderTableSize, Val: n})
+	}, true},
+	{"empty data", "CVE-2019-9518", func(c *http2Client, n uint32) error {
+		if n == 0 {
+			return c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: c.block([][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "a.test"}, {":path", "/public/x"}})})
+		}
+		return c.framer.WriteData(1, false, nil)
+	}, true},
+	{"a bomb of indexed fields", "CVE-2016-6581 (HPACK bomb)", func(c *http2Client, n uint32) error {
+		c.out.Reset()
+		for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a.test"}, {":path", "/public/x"}} {
+			_ = c.encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+		}
+		for range 4000 {
+			_ = c.encoder.WriteField(hpack.HeaderField{Name: "x-bomb", Value: strings.Repeat("b", 3000)})
+		}
+		return c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*n + 1, EndHeaders: true, EndStream: true, BlockFragment: c.out.Bytes()})
+	}, true},
+}
+
+// TestFloodsOfFramesHarmNobodyElse runs each flood for half a second from four connections, and
+// asks as somebody else meanwhile.
+func TestFloodsOfFramesHarmNobodyElse(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t, site{})
+	for _, f := range floods {
+		stop := time.Now().Add(500 * time.Millisecond)
+		var running sync.WaitGroup
+		ended := make(chan bool, 4)
+		for range 4 {
+			running.Go(func() { ended <- f.run(g.data, stop) })
+		}
+		began := time.Now()
+		if status, _, _ := g.ask("GET", "/public/x", ""); status != 200 || time.Since(began) > time.Second {
+			t.Errorf("%s (%s): somebody else got %d after %s", f.name, f.source, status, time.Since(began))
+		}
+		running.Wait()
+		for range 4 {
+			if !<-ended && !f.harmless {
+				t.Errorf("%s (%s): was not ended", f.name, f.source)
+			}
+		}
+	}
+	if _, peak := g.resident(); peak > 160<<20 {
+		t.Errorf("the gateway grew to %d MiB", peak>>20)
+	}
+}
+
+// run floods until stop; ended says that the gateway put an end to it.
+func (f *flood) run(address string, stop time.Time) (ended bool) {
+	c := &http2Client{address: address}
+	defer c.close()
+	if c.dial() != nil {
+		return true
+	}
+	gone := make(chan struct{})
+	framer := c.framer
+	go func() {
+		defer close(gone)
+		for {
+			if _, err := framer.ReadFrame(); err != nil {
+				return
+			}
+		}
+	}()
+	for n := uint32(0); time.Now().Before(stop); n++ {
+		if f.send(c, n) != nil {
+			return true
+		}
+		select {
+		case <-gone:
+			return true
+		default:
+		}
+	}
+	select {
+	case <-gone:
+		return true
+	case <-time.After(time.Second):
+		return false
+	}
+}
