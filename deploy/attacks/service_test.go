@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // received is one request as the service got it, byte for byte.
@@ -44,6 +45,8 @@ type service struct {
 	address string
 	// answer, where set, gives the bytes of an answer and whether the connection is to end.
 	answer func(*received) (raw string, end bool)
+	// late is written behind the next answer, a moment after it.
+	late string
 
 	mu     sync.Mutex
 	all    []*received
@@ -84,7 +87,8 @@ func (s *service) talk(c net.Conn) {
 		}
 		s.mu.Lock()
 		s.all = append(s.all, r)
-		answer := s.answer
+		answer, late := s.answer, s.late
+		s.late = ""
 		s.mu.Unlock()
 		raw, end := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false
 		if answer != nil {
@@ -92,6 +96,9 @@ func (s *service) talk(c net.Conn) {
 		}
 		if _, err := io.WriteString(c, raw); err != nil || end {
 			return
+		}
+		if late != "" {
+			time.AfterFunc(20*time.Millisecond, func() { _, _ = io.WriteString(c, late) })
 		}
 		if strings.HasPrefix(raw, "HTTP/1.1 101") { // what follows is no HTTP
 			return

@@ -23,6 +23,7 @@ var (
 	errSlowUpstream = fault(gate.ReasonUpstreamTimeout, "the service did not answer in time")
 	errUnasked      = fault(gate.ReasonUpstreamBroken, "the service switched protocols unasked or wrongly")
 	errInterim      = fault(gate.ReasonUpstreamBroken, "the service sent more than eight interim answers")
+	errStatus       = fault(gate.ReasonUpstreamBroken, "the service answered with a status that is none")
 	errBrokeOff     = fault(gate.ReasonUpstreamBroken, "the service broke off its answer")
 
 	errGone       = fault(gate.ReasonClientClosed, "the client went away")

@@ -117,6 +117,8 @@ func modifyResponse(res *http.Response) error {
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
 		return errUnasked
+	case res.StatusCode < 100 || res.StatusCode > 999:
+		return errStatus // net/http reads 000 and then panics over writing it
 	case e.w.interim > mostInterim:
 		return errInterim // the answer was faster than the cancelling
 	}

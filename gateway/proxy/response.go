@@ -28,6 +28,9 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	w.status = status
+	if _, typed := w.Header()["Content-Type"]; !typed {
+		w.Header()["Content-Type"] = nil // net/http would guess one, and make a page of what the service left unnamed
+	}
 	if w.e.closesAfter() {
 		w.Header().Set("Connection", "close") // over HTTP/2 net/http makes a GOAWAY of it
 	}
