@@ -27,24 +27,20 @@ type presented struct {
 	verified bool
 }
 
-// tokenRefused says that the gateway would not take a token, with the code of wire.md's table.
+// tokenRefused says that the gateway would not take a token, with the code that the log would have.
 type tokenRefused struct{ reason, detail string }
 
 func (e *tokenRefused) Error() string { return e.reason + ": " + e.detail }
 
-// verifyWith are the algorithms that a token may be signed with when explain verifies it: all
-// that a gateway can be configured with, since no gateway.yaml is read here.
-var verifyWith = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
-
 // verify checks the token as a gateway does whose only issuer is the token's own, with the
-// keys of a file.
+// keys of a file. No gateway.yaml is read, so any algorithm will do that one could allow.
 func (p *presented) verify(ctx context.Context, raw, jwks string) error {
 	keys, err := readFile(jwks)
 	if err != nil {
 		return err
 	}
 	verifier, err := token.New(token.Config{Issuers: []token.IssuerConfig{{
-		Issuer: p.issuer, Inline: keys, Algorithms: verifyWith, Audience: token.Audience{Mode: token.AudienceAny},
+		Issuer: p.issuer, Inline: keys, Algorithms: token.Algorithms(), Audience: token.Audience{Mode: token.AudienceAny},
 	}}}, nil)
 	if err != nil {
 		return fail(exitUsage, "--jwks "+jwks+": "+err.Error(), "the file must hold a JWKS document: {\"keys\": [...]}, and the token an iss")
@@ -61,8 +57,8 @@ func (p *presented) verify(ctx context.Context, raw, jwks string) error {
 	return nil
 }
 
-// readBearer reads a token's claims without checking its signature. Scopes are those of scope,
-// scopes or scp, each a string of words or an array, as the gateway reads them by default.
+// readBearer reads a token's claims without checking its signature. Scopes are those of the first
+// of scope, scopes and scp that is there, as the gateway reads them by default.
 func readBearer(raw string) (*presented, error) {
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
@@ -86,21 +82,25 @@ func readBearer(raw string) (*presented, error) {
 	p.authTime = numericDate(claims["auth_time"])
 	p.expires = numericDate(claims["exp"])
 	for _, name := range []string{"scope", "scopes", "scp"} {
-		p.scopes = append(p.scopes, scopeWords(claims[name])...)
+		if claim := claims[name]; claim != nil {
+			p.scopes = scopeWords(claim)
+			break
+		}
 	}
 	slices.Sort(p.scopes)
 	p.scopes = slices.Compact(p.scopes)
 	return p, nil
 }
 
+// scopeWords reads a string of words, or an array of which each element is one word.
 func scopeWords(claim any) (words []string) {
 	switch v := claim.(type) {
 	case string:
 		return strings.Fields(v)
 	case []any:
 		for _, item := range v {
-			if s, ok := item.(string); ok {
-				words = append(words, strings.Fields(s)...)
+			if s, ok := item.(string); ok && s != "" && !strings.Contains(s, " ") {
+				words = append(words, s)
 			}
 		}
 	}

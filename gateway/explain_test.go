@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/base64"
+	"strings"
 	"testing"
 
 	"github.com/scopegate/scopegate/gateway/gate"
@@ -18,6 +20,24 @@ func TestExplainKnowsTheStatusesOfTheDataPort(t *testing.T) {
 		answer := x.Refuse(t.Context(), &gate.Refusal{Reason: gate.Reason(r.String())})
 		if got := statusOf(r); got != answer.Status {
 			t.Errorf("%s: explain says %d, the gate answers %d", r, got, answer.Status)
+		}
+	}
+}
+
+// What is read of a token without keys must not be wider than what the gateway would read.
+func TestReadBearerTakesTheFirstClaimWithScopes(t *testing.T) {
+	for claims, want := range map[string]string{
+		`{"scope":"a.b c.d","scopes":["e.f"]}`:            "a.b c.d",
+		`{"scope":null,"scopes":["e.f","g h"],"scp":"i"}`: "e.f",
+		`{"scp":"i.j"}`:                 "i.j",
+		`{"scope":"","scopes":["e.f"]}`: "",
+	} {
+		p, err := readBearer("e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(p.scopes, " "); got != want {
+			t.Errorf("%s: %q, want %q", claims, got, want)
 		}
 	}
 }

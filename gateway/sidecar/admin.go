@@ -149,6 +149,7 @@ type (
 		Source     string   `json:"source"`
 		Keys       int      `json:"keys"`
 		KeyIDs     []string `json:"key_ids"`
+		Skipped    []string `json:"skipped"` // why other keys of the set are not used
 		AgeSeconds float64  `json:"age_seconds"`
 		HadKeys    bool     `json:"had_keys"`
 		Usable     bool     `json:"usable"`

@@ -132,7 +132,7 @@ func (s *Sidecar) describe() policyPage {
 	}
 	for _, i := range n.verifier.Status() {
 		page.Issuers = append(page.Issuers, issuerPage{
-			Issuer: i.Issuer, Source: i.Source, Keys: i.Keys, KeyIDs: orEmpty(i.KeyIDs), AgeSeconds: i.Age.Seconds(),
+			Issuer: i.Issuer, Source: i.Source, Keys: i.Keys, KeyIDs: orEmpty(i.KeyIDs), Skipped: orEmpty(i.Skipped), AgeSeconds: i.Age.Seconds(),
 			Stale: i.Stale, HadKeys: i.HadKeys, Usable: i.Usable, LastError: i.LastError,
 		})
 	}

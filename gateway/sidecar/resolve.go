@@ -105,8 +105,8 @@ func (r *resolver) prefixes(words []word) []netip.Prefix {
 	return out
 }
 
-// algorithms that may be configured; none and HS* are refused by name.
-var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+// algorithms may be configured; none and HS* are refused by name.
+var algorithms = token.Algorithms()
 
 func (r *resolver) issuer(raw *rawIssuer) token.IssuerConfig {
 	c := token.IssuerConfig{
@@ -118,7 +118,7 @@ func (r *resolver) issuer(raw *rawIssuer) token.IssuerConfig {
 		Algorithms:    []string{"RS256"},
 		Types:         texts(raw.types.v),
 		Scopes:        texts(raw.scopes.v),
-		AcceptMarkers: texts(raw.allowClaims.v),
+		AllowClaims:   texts(raw.allowClaims.v),
 	}
 	if !raw.audience.set {
 		if raw.at.Kind == yaml.MappingNode && !r.has(raw.at, "audience") {

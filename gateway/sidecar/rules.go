@@ -9,6 +9,7 @@ import (
 
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
+	"github.com/scopegate/scopegate/gateway/token"
 )
 
 // acrossIssuers checks what only all issuers together can get wrong.
@@ -133,16 +134,10 @@ func (r *resolver) at(f policy.Finding, message, hint string) {
 	r.findings = append(r.findings, f)
 }
 
-// near names the issuer that was probably meant: one that differs in a slash, the scheme, or
-// localhost against 127.0.0.1. Issuers are compared byte for byte.
+// near names the issuer that was probably meant.
 func near(issuer string, known []string) string {
-	loose := func(s string) string {
-		s = strings.TrimSuffix(strings.ToLower(s), "/")
-		s = strings.TrimPrefix(strings.TrimPrefix(s, "https://"), "http://")
-		return strings.Replace(s, "localhost", "127.0.0.1", 1)
-	}
 	for _, k := range known {
-		if loose(k) == loose(issuer) {
+		if token.NearlySame(k, issuer) {
 			return fmt.Sprintf("did you mean %s? issuers are compared byte for byte", k)
 		}
 	}

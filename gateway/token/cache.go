@@ -32,7 +32,6 @@ type shard struct {
 	maxEntries   int
 	maxBytes     int64
 	hits, misses atomic.Uint64
-	evictions    atomic.Uint64
 	_            [64]byte // keeps the counters of neighbours on different cache lines
 }
 
@@ -199,14 +198,13 @@ func (s *shard) evict() {
 	}
 	s.hand = e
 	s.remove(e)
-	s.evictions.Add(1)
 }
 
 // CacheStats are the counters of the cache of verified tokens.
 type CacheStats struct {
-	Hits, Misses, Evictions uint64
-	Entries                 int
-	Bytes                   int64 // as estimated for the bound, not measured
+	Hits, Misses uint64
+	Entries      int
+	Bytes        int64 // as estimated for the bound, not measured
 }
 
 func (c *cache) stats() (total CacheStats) {
@@ -221,7 +219,6 @@ func (c *cache) stats() (total CacheStats) {
 		s.mu.RUnlock()
 		total.Hits += s.hits.Load()
 		total.Misses += s.misses.Load()
-		total.Evictions += s.evictions.Load()
 	}
 	return total
 }

@@ -22,8 +22,8 @@ func TestTokenIsVerifiedOnce(t *testing.T) {
 			t.Fatal("another token came back")
 		}
 	}
-	if s := cacheOf(v); s.Hits != 9 || s.Misses != 1 || s.Entries != 1 || v.Verifications() != 1 {
-		t.Errorf("%+v, %d verifications", s, v.Verifications())
+	if s := cacheOf(v); s.Hits != 9 || s.Misses != 1 || s.Entries != 1 || v.verified.Load() != 1 {
+		t.Errorf("%+v, %d verifications", s, v.verified.Load())
 	}
 }
 
@@ -43,7 +43,7 @@ func TestBurstOfOneTokenIsVerifiedOnce(t *testing.T) {
 	}
 	close(start)
 	all.Wait()
-	if n := v.Verifications(); n != 1 {
+	if n := v.verified.Load(); n != 1 {
 		t.Errorf("%d verifications", n)
 	}
 }
@@ -55,8 +55,8 @@ func TestCacheOffVerifiesEveryTime(t *testing.T) {
 	for range 3 {
 		must(v.Verify(t.Context(), raw, nil))
 	}
-	if v.Verifications() != 3 || cacheOf(v) != (CacheStats{}) {
-		t.Errorf("%d verifications, %+v", v.Verifications(), cacheOf(v))
+	if v.verified.Load() != 3 || cacheOf(v) != (CacheStats{}) {
+		t.Errorf("%d verifications, %+v", v.verified.Load(), cacheOf(v))
 	}
 }
 
@@ -229,8 +229,8 @@ func TestAcceptanceIsJudgedOnHitsToo(t *testing.T) {
 			}
 		}
 	}
-	if v.Verifications() != 1 {
-		t.Errorf("%d verifications", v.Verifications())
+	if v.verified.Load() != 1 {
+		t.Errorf("%d verifications", v.verified.Load())
 	}
 }
 

@@ -62,7 +62,7 @@ func (iss *issuer) checkKind(claims map[string]any) *Error {
 	if _, bound := claims["cnf"]; bound {
 		return refuse(ReasonBound, "the token is bound to its sender (cnf), which is not checked here")
 	}
-	accepted := iss.config.AcceptMarkers
+	accepted := iss.config.AllowClaims
 	for _, name := range []string{"nonce", "at_hash", "c_hash", "s_hash", "events"} {
 		if _, there := claims[name]; there && !slices.Contains(accepted, name) {
 			return refuse(ReasonType, "the claim "+name+" is not one of an access token")
@@ -147,9 +147,6 @@ func (t *Token) readTimes(claims map[string]any, now time.Time, skew time.Durati
 		}
 		if there && at.After(now.Add(skew)) {
 			return refuse(ReasonNotYetValid, fmt.Sprintf("%s is %s", name, at.UTC().Format(time.RFC3339)))
-		}
-		if name == "iat" {
-			t.IssuedAt = at
 		}
 	}
 	if at, there, err := timeClaim(claims, "auth_time"); err == nil && there {

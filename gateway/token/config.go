@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -73,10 +72,10 @@ type IssuerConfig struct {
 	// ScopeClaim names the claim that holds the scopes, in place of scope, scopes and scp:
 	// a name, a path with dots, or a JSON pointer (RFC 6901).
 	ScopeClaim string
-	// AcceptMarkers names claims that would otherwise mark a token as no access token, and
+	// AllowClaims names claims that would otherwise mark a token as no access token, and
 	// that this issuer's access tokens have all the same: nonce, at_hash, c_hash, s_hash,
 	// events, typ, token_use.
-	AcceptMarkers []string
+	AllowClaims []string
 	// AllowInsecure lets JWKSURI be plain http beyond loopback.
 	AllowInsecure bool
 	JWKS          JWKSConfig
@@ -139,7 +138,7 @@ func (a *Audience) accepts(aud []string) bool {
 	return false
 }
 
-// markers are the claims that AcceptMarkers may name.
+// markers are the claims that AllowClaims may name.
 var markers = []string{"nonce", "at_hash", "c_hash", "s_hash", "events", "typ", "token_use"}
 
 func (c Config) withDefaults() Config {
@@ -223,12 +222,12 @@ func (ic *IssuerConfig) check() (faults []error) {
 	}
 	for _, alg := range ic.Algorithms {
 		if _, ok := algorithms[alg]; !ok {
-			add("algorithms: %q is not one of %s", alg, strings.Join(slices.Sorted(maps.Keys(algorithms)), ", "))
+			add("algorithms: %q is not one of %s", alg, strings.Join(Algorithms(), ", "))
 		}
 	}
-	for _, name := range ic.AcceptMarkers {
+	for _, name := range ic.AllowClaims {
 		if !slices.Contains(markers, name) {
-			add("accept_markers: %q is not one of %s", name, strings.Join(markers, ", "))
+			add("allow_claims: %q is not one of %s", name, strings.Join(markers, ", "))
 		}
 	}
 	for _, word := range ic.Scopes {

@@ -276,7 +276,7 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 		{Issuer: "https://d.example", Inline: []byte(`{"keys":[]}`), Audience: none},
 		{Issuer: "https://e.example", Inline: published("ec256"), JWKSURI: keysURI, Audience: none},
 		{Issuer: "https://f.example", JWKSURI: keysURI, Audience: none, Scopes: []string{"a.*", "*", ".*", "a.*.b"}},
-		{Issuer: "https://g.example", JWKSURI: keysURI, Audience: none, AcceptMarkers: []string{"cnf"}, Skew: time.Hour},
+		{Issuer: "https://g.example", JWKSURI: keysURI, Audience: none, AllowClaims: []string{"cnf"}, Skew: time.Hour},
 		{Issuer: "https://h.example", JWKSURI: keysURI, Audience: none, JWKS: JWKSConfig{MinRefresh: time.Hour, File: "/x"}},
 		{Issuer: "https://i.example", JWKSURI: keysURI, Audience: none, JWKS: JWKSConfig{File: "/x"}},
 	}}, nil)

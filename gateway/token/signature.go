@@ -8,7 +8,9 @@ import (
 	"crypto/rsa"
 	_ "crypto/sha256" // registers SHA-256 with package crypto
 	_ "crypto/sha512" // registers SHA-384 and SHA-512
+	"maps"
 	"math/big"
+	"slices"
 )
 
 // algorithm ties a JWS algorithm (RFC 7518 section 3, RFC 8037) to the one kind of key that it fits.
@@ -32,6 +34,9 @@ var algorithms = map[string]algorithm{
 	"ES512": {crypto.SHA512, onCurve(elliptic.P521()), verifyECDSA},
 	"EdDSA": {0, isEd25519, verifyEd25519},
 }
+
+// Algorithms lists what an issuer may be configured with, sorted.
+func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
 func isRSA(public crypto.PublicKey) bool {
 	_, ok := public.(*rsa.PublicKey)

@@ -176,7 +176,7 @@ func (s *source) fail(trigger Trigger, err error) {
 	if s.failures == 1 || s.report.lastError != err.Error() {
 		s.log.Warn("fetching keys failed", "error", err, "trigger", string(trigger))
 	}
-	s.report.failed(trigger, now, err)
+	s.report.failed(trigger, err)
 	s.finish(false)
 }
 

@@ -59,10 +59,8 @@ type IssuerStatus struct {
 	Usable bool
 	// Stale is whether the last load failed, so that the keys, if any, are those of before.
 	Stale     bool
-	Fetched   time.Time     // when the set was last known to be current; zero: never
-	Age       time.Duration // since then; zero for inline keys and where there are none
+	Age       time.Duration // since the set was last known to be current; zero for inline keys and where there are none
 	LastError string        // of the last load that failed, kept after later successes
-	ErrorAt   time.Time
 
 	Refreshes   map[Refresh]uint64
 	UnknownKids map[Outcome]uint64
@@ -74,7 +72,6 @@ type report struct {
 	hadKeys   bool
 	uri       string
 	lastError string
-	errorAt   time.Time
 	refreshes map[Refresh]uint64
 	unknown   map[Outcome]uint64
 }
@@ -83,9 +80,9 @@ func newReport() report {
 	return report{refreshes: map[Refresh]uint64{}, unknown: map[Outcome]uint64{}}
 }
 
-func (r *report) failed(trigger Trigger, now time.Time, err error) {
+func (r *report) failed(trigger Trigger, err error) {
 	r.refreshes[Refresh{trigger, ResultFailed}]++
-	r.lastError, r.errorAt = err.Error(), now
+	r.lastError = err.Error()
 }
 
 func (r *report) succeeded(trigger Trigger, doc *document) {
@@ -108,7 +105,6 @@ func (s *source) status(now time.Time) IssuerStatus {
 		Usable:      snap.usable(now),
 		Stale:       s.failures > 0,
 		LastError:   s.report.lastError,
-		ErrorAt:     s.report.errorAt,
 		Refreshes:   maps.Clone(s.report.refreshes),
 		UnknownKids: maps.Clone(s.report.unknown),
 	}
@@ -117,7 +113,6 @@ func (s *source) status(now time.Time) IssuerStatus {
 	}
 	status.Keys, status.KeyIDs = len(snap.set.keys), snap.set.ids()
 	status.Skipped = slices.Clone(snap.set.skipped)
-	status.Fetched = snap.fetched
 	if !snap.until.IsZero() {
 		status.Age = max(0, now.Sub(snap.fetched))
 	}

@@ -15,17 +15,15 @@ type Token struct {
 	// Scopes are the words that count: sorted, each once, limited to those the issuer may give.
 	Scopes    []string
 	Claims    map[string]any // the whole claim set; numbers are json.Number with the token's literal
-	IssuedAt  time.Time      // iat; zero when absent
 	ExpiresAt time.Time      // exp, floored to the second
 	AuthTime  time.Time      // auth_time; zero when absent or not a time
 	ACR       string         // acr; empty when absent
-	KeyID     string         // RFC 7638 thumbprint of the key that verified it, base64url
 
 	issuer    *issuer
 	algorithm string
-	thumb     thumbprint
-	deadline  int64 // exp plus skew, Unix nanoseconds
-	size      int64 // rough count of the bytes that the claims take
+	thumb     thumbprint // of the key that verified it
+	deadline  int64      // exp plus skew, Unix nanoseconds
+	size      int64      // rough count of the bytes that the claims take
 	memo      atomic.Value
 }
 

@@ -30,12 +30,12 @@ type vector struct {
 
 // vectorIssuer holds what a vector may set of the issuer.
 type vectorIssuer struct {
-	Algorithms    []string `json:"algorithms"`
-	Types         []string `json:"types"`
-	Audience      any      `json:"audience"`
-	Scopes        []string `json:"scopes"`
-	ScopeClaim    string   `json:"scope_claim"`
-	AcceptMarkers []string `json:"accept_markers"`
+	Algorithms  []string `json:"algorithms"`
+	Types       []string `json:"types"`
+	Audience    any      `json:"audience"`
+	Scopes      []string `json:"scopes"`
+	ScopeClaim  string   `json:"scope_claim"`
+	AllowClaims []string `json:"allow_claims"`
 }
 
 // text returns the bytes that go into the token: of an object as it is written without
@@ -90,7 +90,7 @@ func (v *vector) apply(t *testing.T, ic *IssuerConfig) {
 	if set.Types != nil {
 		ic.Types = set.Types
 	}
-	ic.Scopes, ic.ScopeClaim, ic.AcceptMarkers = set.Scopes, set.ScopeClaim, set.AcceptMarkers
+	ic.Scopes, ic.ScopeClaim, ic.AllowClaims = set.Scopes, set.ScopeClaim, set.AllowClaims
 	switch audience := set.Audience.(type) {
 	case nil:
 	case string:

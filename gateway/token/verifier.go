@@ -22,7 +22,7 @@ type Verifier struct {
 	issuers  map[string]*issuer
 	cache    *cache
 	flights  *singleflight.Group
-	verified *atomic.Uint64 // signatures looked at
+	verified *atomic.Uint64 // signatures looked at: what cache and shared flights did not save
 }
 
 // New builds a verifier; it reads nothing from network or disk. All faults of the configuration
@@ -237,7 +237,7 @@ func (v *Verifier) once(raw string) (*Token, error) {
 	if refused != nil {
 		return nil, refused
 	}
-	t.algorithm, t.thumb, t.KeyID = c.header.algorithm, k.thumb, k.thumb.String()
+	t.algorithm, t.thumb = c.header.algorithm, k.thumb
 	t.size = size + int64(len(c.payload))
 	return t, nil
 }
@@ -255,7 +255,7 @@ func (v *Verifier) issuerOf(claims map[string]any) (*issuer, *Error) {
 		return iss, nil
 	}
 	for configured := range v.issuers {
-		if nearly(name) == nearly(configured) {
+		if NearlySame(name, configured) {
 			return nil, refuse(ReasonIssuer, fmt.Sprintf(
 				"iss is %q, which is nearly the configured %q: they must be equal byte for byte", clip(name), configured))
 		}
@@ -263,7 +263,11 @@ func (v *Verifier) issuerOf(claims map[string]any) (*issuer, *Error) {
 	return nil, refuse(ReasonIssuer, fmt.Sprintf("iss is %q, which is not configured", clip(name)))
 }
 
-// nearly maps names of issuers that people take for the same to one string. It serves the log only.
+// NearlySame reports whether people take two issuers for one: they differ in scheme, case, a
+// final slash, a default port or the name of loopback. It serves hints only, since issuers are
+// compared byte for byte.
+func NearlySame(a, b string) bool { return nearly(a) == nearly(b) }
+
 func nearly(issuer string) string {
 	issuer = strings.ToLower(strings.TrimSpace(issuer))
 	_, rest, hasScheme := strings.Cut(issuer, "://")
@@ -324,7 +328,3 @@ func (v *Verifier) Status() []IssuerStatus {
 
 // Stats returns the counters of the cache of verified tokens.
 func (v *Verifier) Stats() CacheStats { return v.cache.stats() }
-
-// Verifications counts the signatures that were checked: what the cache and the sharing of
-// bursts did not save.
-func (v *Verifier) Verifications() uint64 { return v.verified.Load() }
