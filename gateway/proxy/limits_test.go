@@ -206,6 +206,18 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// TestAFrameFitsIntoItsStream: a client may fill one frame of the size that it is offered. One
+// above the stream's window breaks flow control however well it is meant, and until it is
+// read to its end net/http holds all of it, beside what the windows allow.
+func TestAFrameFitsIntoItsStream(t *testing.T) {
+	r := newRig(t, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))})
+	f := r.openFrames(t)
+	frame, window := f.settings[http2.SettingMaxFrameSize], f.settings[http2.SettingInitialWindowSize]
+	if frame != 16<<10 || frame > window {
+		t.Errorf("frames of %d bytes, a window of %d", frame, window)
+	}
+}
+
 // TestResetFlood: CVE-2023-44487, streams that are opened and reset at once.
 func TestResetFlood(t *testing.T) {
 	var reached atomic.Int64

@@ -16,6 +16,9 @@ const (
 	// What one HTTP/2 client may make the gateway hold of its bodies.
 	streamWindow     = 256 << 10
 	connectionWindow = 1 << 20
+	// frameSize is the least that may be offered (RFC 9113 section 6.5.2). A frame is held whole
+	// while it is read, beside the windows; net/http would offer 1 MiB, which no window takes.
+	frameSize = 16 << 10
 )
 
 // connKey finds the connection of a request in its context.
@@ -35,6 +38,7 @@ func (p *Proxy) newServer() *http.Server {
 		Protocols:                    new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          mostStreams,
+			MaxReadFrameSize:              frameSize,
 			MaxReceiveBufferPerStream:     streamWindow,
 			MaxReceiveBufferPerConnection: connectionWindow,
 			SendPingTimeout:               p.cfg.IdleTimeout,
