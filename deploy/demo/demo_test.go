@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/scopegate/scopegate/deploy/parts"
 )
 
 // screen is the demo's terminal.
@@ -85,18 +87,6 @@ func start(t *testing.T, f flags) *place {
 	return p
 }
 
-// required ends the test where a part is missing, or fails it where the
-// environment says that the part must be there.
-func required(t *testing.T, part, why string) {
-	t.Helper()
-	for name := range strings.SplitSeq(os.Getenv("SCOPEGATE_REQUIRE"), ",") {
-		if name == part {
-			t.Fatalf("%s is required here: %s", part, why)
-		}
-	}
-	t.Skipf("SKIPPED, %s is missing: %s", part, why)
-}
-
 // curls takes the walk-through's commands out of the user's own demo.md.
 func curls(t *testing.T) []string {
 	t.Helper()
@@ -106,10 +96,10 @@ func curls(t *testing.T) []string {
 	}
 	text, err := os.ReadFile(filepath.Join(folder, "seed", "demo.md"))
 	if err != nil {
-		required(t, "shared", err.Error())
+		parts.Missing(t, "shared", err.Error())
 	}
 	if _, err := exec.LookPath("curl"); err != nil {
-		required(t, "curl", err.Error())
+		parts.Missing(t, "curl", err.Error())
 	}
 	var out []string
 	for _, block := range regexp.MustCompile("(?s)```bash\n(.*?)```").FindAllStringSubmatch(string(text), -1) {

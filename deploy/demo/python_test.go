@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/scopegate/scopegate/deploy/parts"
 )
 
 // debianPython is the interpreter that Debian's packages belong to; another python3 that
@@ -24,11 +26,11 @@ func pythonService(t *testing.T, auth string) string {
 	t.Helper()
 	demo, err := os.ReadFile(filepath.Join(sharedFolder(), "seed", "demo.md"))
 	if err != nil {
-		required(t, "shared", err.Error())
+		parts.Missing(t, "shared", err.Error())
 	}
 	probe := exec.CommandContext(t.Context(), debianPython, "-c", "import fastapi, jwt, httpx, uvicorn, multipart")
 	if out, err := probe.CombinedOutput(); err != nil {
-		required(t, "python", "Debian's python3-fastapi python3-jwt python3-httpx uvicorn python3-multipart: "+
+		parts.Missing(t, "python", "Debian's python3-fastapi python3-jwt python3-httpx uvicorn python3-multipart: "+
 			err.Error()+" "+lastLine(string(out)))
 	}
 	blocks := regexp.MustCompile("(?s)```python\n(.*?)```").FindAllStringSubmatch(string(demo), -1)
