@@ -4,9 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
-	"github.com/scopegate/scopegate/gateway/proxy"
 	"github.com/scopegate/scopegate/gateway/token"
 )
 
@@ -56,22 +54,32 @@ type Service struct {
 	Audience     *token.Audience
 	Upstream     Upstream
 	UpstreamHost string // Host to send; "" is the client's
-	Explain      gate.Explain
+	ExplainNone  bool
 	HideRoutes   bool
 	IdentityMax  int64 // bytes
 	ForwardToken bool
-	ClaimHeaders []gate.ClaimHeader // in the order of the file
+	ClaimHeaders []ClaimHeader // in the order of the file
 	KeepHeaders  []string
 	Limits       ServiceLimits
 	Timeouts     Timeouts
 }
 
+// ClaimHeader sends a claim of the token as a header of its own.
+type ClaimHeader struct{ Header, Claim string }
+
 // Upstream is where a service listens.
 type Upstream struct {
-	Scheme  string            // http, https, h2c or unix
-	Address string            // host:port, or a socket's path
-	Host    string            // what the address calls itself, for the Host header
-	TLS     proxy.UpstreamTLS // already checked
+	Scheme  string // http, https, h2c or unix
+	Address string // host:port, or a socket's path
+	Host    string // what the address calls itself, for the Host header
+	TLS     UpstreamTLS
+}
+
+// UpstreamTLS holds PEM texts, already checked; empty ones mean the system's authorities and
+// no client certificate.
+type UpstreamTLS struct {
+	CA, Cert, Key string
+	ServerName    string
 }
 
 // ListenerTLS holds the PEM texts of the data port, already checked.
