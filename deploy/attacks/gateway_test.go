@@ -34,7 +34,7 @@ type target struct {
 // their names say.
 type site struct {
 	top, service, issuer string
-	also                 string            // further services
+	also, others         string            // further services, further issuers
 	files                map[string]string // beside gateway.yaml, by name
 }
 
@@ -68,7 +68,7 @@ issuers:
     audience: none
     algorithms: [RS256]
     types: [at+jwt]
-` + indent(s.issuer) + `
+` + indent(s.issuer) + s.others + `
 services:
   - policy: policy.yaml
     upstream: http://$SERVICE
@@ -191,6 +191,18 @@ func (g *target) awaitLog(message string, n int) (line map[string]any) {
 		return line != nil
 	})
 	return line
+}
+
+// notAbove fails when the gateway's memory was ever larger. The race detector, with which the short
+// run goes, multiplies memory, so that nothing is measured there.
+func (g *target) notAbove(limit int64) {
+	g.Helper()
+	if testing.Short() {
+		return
+	}
+	if _, peak := g.resident(); peak > limit {
+		g.Errorf("the gateway grew to %d MiB", peak>>20)
+	}
 }
 
 // resident is the gateway's memory in bytes: as it is now, and at its highest.

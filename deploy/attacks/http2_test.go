@@ -28,9 +28,6 @@ type frameAttack struct {
 func TestNoFrameSmugglesARequest(t *testing.T) {
 	t.Parallel()
 	g := newTarget(t, site{service: "claim_headers: { X-Tenant: org_id }"})
-	g.service.answers(func(r *received) (string, bool) {
-		return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false
-	})
 	attacks := load[*frameAttack](t, "http2")
 	named := make([]*streamAttack, len(attacks))
 	var running sync.WaitGroup
@@ -65,6 +62,35 @@ func (a *frameAttack) send(t *testing.T, address, host string) {
 	if err != nil && !errors.Is(err, errReset) {
 		t.Logf("%s: %v", a.Name, err)
 	}
+}
+
+// TestGRPCCallersAreRefusedInTheirOwnForm: trailers-only, over HTTP/2 POST alone (hardening 21).
+func TestGRPCCallersAreRefusedInTheirOwnForm(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t, site{})
+	c := &http2Client{address: g.data}
+	defer c.close()
+	for _, a := range []struct {
+		method, path, token string
+		status              int
+		code                string
+	}{
+		{"POST", "/pkg.Service/Secret", "", 200, "16"},
+		{"POST", "/pkg.Service/Secret", g.issuer.token(nil), 200, "7"},
+		{"POST", "/pkg.Service/Nothing", "", 200, "12"},
+		{"POST", "/pkg.Service/Open/%2e%2e/Secret", "", 200, "3"},
+		{"GET", "/admin", "", 401, ""},
+	} {
+		fields := [][2]string{{":method", a.method}, {":scheme", "http"}, {":authority", "a.test"}, {":path", a.path}, {"content-type", "application/grpc+proto"}, {"te", "trailers"}}
+		if a.token != "" {
+			fields = append(fields, [2]string{"authorization", "Bearer " + a.token})
+		}
+		status, got, err := c.send(fields, "")
+		if err != nil || status != a.status || got["grpc-status"] != a.code {
+			t.Errorf("%s %s: %d, grpc-status %q (%s), %v", a.method, a.path, status, got["grpc-status"], got["grpc-message"], err)
+		}
+	}
+	g.judge(g.service.take())
 }
 
 // flood is one way to keep an HTTP/2 server busy at no cost; the gateway has to end it, and
@@ -141,9 +167,7 @@ func TestFloodsOfFramesHarmNobodyElse(t *testing.T) {
 			}
 		}
 	}
-	if _, peak := g.resident(); peak > 160<<20 {
-		t.Errorf("the gateway grew to %d MiB", peak>>20)
-	}
+	g.notAbove(160 << 20)
 }
 
 // run floods until stop; ended says that the gateway put an end to it.
