@@ -168,6 +168,9 @@ func (s *Server) handleError(err error, c echo.Context) {
 	for name, values := range a.header {
 		header[name] = values
 	}
+	if allow := s.allow[c.Path()]; a.status == http.StatusMethodNotAllowed && allow != "" {
+		header.Set("Allow", allow) // echo's own list names OPTIONS
+	}
 	if werr := writeJSON(c, a.status, map[string]any{"detail": a.detail}); werr != nil {
 		exchangeOf(c).writeFailed(werr)
 	}

@@ -18,6 +18,7 @@ const (
 	idleTimeout  = 2 * time.Minute
 	workTimeout  = 30 * time.Second // for what is in flight when draining
 	idleGrace    = time.Second      // for connections that are idle then
+	drainPoll    = 20 * time.Millisecond
 	maxHead      = 32 << 10
 	keyInterval  = 30 * time.Second // at most half of token.Timetable.Reload
 )
@@ -27,6 +28,7 @@ const (
 // case.
 func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 	publicServer, adminServer := s.httpServer(s.handler), s.httpServer(s.AdminHandler())
+	publicServer.ConnState = s.countConnections
 	keys, stopKeys := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKeys()
 	failed := make(chan error, 2)
@@ -38,7 +40,8 @@ func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 			}
 		})
 	}
-	start("public", publicServer, public)
+	open := &listener{Listener: public}
+	start("public", publicServer, open)
 	start("admin", adminServer, admin)
 	running.Go(func() { s.keepKeys(keys) })
 	s.log.Info("serving", "issuer", s.cfg.Issuer, "public", public.Addr().String(), "admin", admin.Addr().String(),
@@ -47,7 +50,7 @@ func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		err = s.drain(publicServer, public)
+		err = s.drain(publicServer, open)
 	case err = <-failed:
 		s.draining.Store(true)
 	}
@@ -60,21 +63,39 @@ func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 // drain goes on answering for a while, so that load balancers can take notice;
 // then it stops listening, and waits for what is under way. Nobody gets a 503
 // for our being asked to stop.
-func (s *Server) drain(srv *http.Server, ln net.Listener) error {
+//
+// Two things would lose requests: a listen queue that is closed with clients in
+// it, and http.Server.Shutdown, which drops a request whose head it has not read
+// when it begins. So the queue is emptied first, and Shutdown comes last.
+func (s *Server) drain(srv *http.Server, ln *listener) error {
 	s.log.Info("draining", "delay", s.cfg.DrainDelay.String())
 	s.draining.Store(true)
 	pause(s.cfg.DrainDelay)
-	if err := ignoreClosed(ln.Close()); err != nil {
+	if err := ignoreClosed(ln.stop()); err != nil {
 		return fmt.Errorf("stop listening: %w", err)
 	}
-	pause(idleGrace)
-	ctx, cancel := context.WithTimeout(context.Background(), workTimeout)
-	defer cancel()
-	if err := ignoreClosed(srv.Shutdown(ctx)); err != nil {
-		return fmt.Errorf("drain: requests still in flight after %s: %w", workTimeout, err)
+	pause(queueGrace + idleGrace)
+	srv.SetKeepAlivesEnabled(false) // ends idle connections, and every other after its answer
+	for deadline := time.Now().Add(workTimeout); s.connections.Load() > 0; pause(drainPoll) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("drain: requests still in flight after %s", workTimeout)
+		}
+	}
+	if err := ignoreClosed(srv.Shutdown(context.Background())); err != nil {
+		return fmt.Errorf("drain: %w", err)
 	}
 	s.log.Info("drained")
 	return nil
+}
+
+// countConnections is the public port's http.Server.ConnState.
+func (s *Server) countConnections(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.connections.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.connections.Add(-1)
+	}
 }
 
 func pause(d time.Duration) {

@@ -40,13 +40,15 @@ type Server struct {
 	handler  http.Handler
 
 	templates    map[string]string // registered path to route template
+	allow        map[string]string // registered path to the methods that it takes
 	metadataBody []byte
 	metadataTag  string
 
-	warnOnce sync.Once
-	draining atomic.Bool
-	closing  sync.Once
-	closeErr error
+	warnOnce    sync.Once
+	draining    atomic.Bool
+	connections atomic.Int64 // open on the public port
+	closing     sync.Once
+	closeErr    error
 }
 
 // New opens the store, the keys and the rules, and wires the handlers. It
@@ -172,7 +174,7 @@ func (s *Server) routes() http.Handler {
 	e.HTTPErrorHandler = s.handleError
 	e.IPExtractor = s.extractor()
 	e.Use(s.record)
-	s.templates = map[string]string{}
+	s.templates, s.allow = map[string]string{}, map[string]string{}
 
 	s.add(e, http.MethodPost, "/user/signup", s.signup)
 	s.add(e, http.MethodPost, "/user/login", s.login)
@@ -191,13 +193,19 @@ func (s *Server) routes() http.Handler {
 func (s *Server) add(e *echo.Echo, method, template string, h echo.HandlerFunc) {
 	bare := strings.TrimSuffix(template, "/")
 	for _, path := range []string{bare, bare + "/"} {
-		s.templates[path] = template
+		s.templates[path], s.allow[path] = template, method
 		e.Add(method, path, h)
 		if method == http.MethodGet {
+			s.allow[path] = "GET, HEAD"
 			e.Add(http.MethodHead, path, h)
 		}
+		e.Add(http.MethodOptions, path, noOptions)
 	}
 }
+
+// noOptions answers OPTIONS as FastAPI does where no cross-origin rules are set.
+// Without it echo answers 204.
+func noOptions(echo.Context) error { return echo.ErrMethodNotAllowed }
 
 // template is the route's label in metrics and log.
 func (s *Server) template(c echo.Context) string {
