@@ -18,7 +18,7 @@ type NewPermission struct {
 // *InvalidError, ErrServiceReserved, ErrServiceForeign, ErrServiceOperator,
 // ErrLimit, ErrPermissionExists.
 func (s *Service) CreatePermission(ctx context.Context, id Identity, in NewPermission) (Permission, error) {
-	if err := in.check(); err != nil {
+	if err := invalid(in.Faults()); err != nil {
 		return Permission{}, err
 	}
 	made := Permission{Service: in.Service, Resource: in.Resource, Action: in.Action,
@@ -43,7 +43,7 @@ func (s *Service) CreatePermission(ctx context.Context, id Identity, in NewPermi
 // own makes sure that the organization owns the service, claiming a name that
 // nobody ever had.
 func (s *Service) own(ctx context.Context, tx Tx, org OrgID, service string, by Stamp) error {
-	if s.reserved[service] {
+	if s.reserved[bare(service)] {
 		return refuse(ErrServiceReserved, "Service name '%s' is reserved", service)
 	}
 	claim, err := tx.Claim(ctx, service)
@@ -96,7 +96,7 @@ func (s *Service) RegisterService(ctx context.Context, org OrgID, service string
 	if !isName(service) {
 		return &InvalidError{Faults: []Fault{badName("service")}}
 	}
-	if s.reserved[service] {
+	if s.reserved[bare(service)] {
 		return refuse(ErrServiceReserved, "Service name '%s' is reserved", service)
 	}
 	return s.store.Update(ctx, func(tx Tx) error {

@@ -11,7 +11,8 @@ import (
 // SignupMode says who may make an organization.
 type SignupMode string
 
-// The signup modes: anybody, or nobody without an invitation.
+// The signup modes: anybody, or nobody without an invitation. There are no
+// invitations yet: "invite" lets nobody in.
 const (
 	SignupOpen   SignupMode = "open"
 	SignupInvite SignupMode = "invite"
@@ -83,7 +84,7 @@ func New(store Store, cfg Config) (*Service, error) {
 		if !isName(name) {
 			return nil, fmt.Errorf("account: reserved service name %q is no service name", name)
 		}
-		reserved[name] = true
+		reserved[bare(name)] = true
 	}
 	return &Service{
 		store:     store,

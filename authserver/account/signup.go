@@ -24,15 +24,27 @@ type SignedUp struct {
 	OrgID  OrgID
 }
 
+// SignupAllowed is nil where anybody may sign up, and ErrSignupClosed otherwise.
+// Invitations do not exist yet, so the mode "invite" lets nobody in.
+func (s *Service) SignupAllowed() error {
+	if s.cfg.Signup == SignupOpen {
+		return nil
+	}
+	return refuse(ErrSignupClosed, "Signup is closed; invitations are not available yet")
+}
+
 // Signup makes an organization with its system roles, and a first user who is
 // its owner. peer is the address that asks. Errors: *InvalidError,
 // ErrSignupClosed, ErrThrottled, ErrBusy, ErrUsernameTaken.
 func (s *Service) Signup(ctx context.Context, peer netip.Addr, in Signup) (SignedUp, error) {
-	if s.cfg.Signup != SignupOpen {
-		return SignedUp{}, refuse(ErrSignupClosed, "Signup is by invitation only")
-	}
-	if err := s.checkSignup(&in); err != nil {
+	if err := s.SignupAllowed(); err != nil {
 		return SignedUp{}, err
+	}
+	if err := invalid(s.SignupFaults(in)); err != nil {
+		return SignedUp{}, err
+	}
+	if in.OrgType == "" {
+		in.OrgType = Teams
 	}
 	if wait := s.bySignup.take(address(peer)); wait > 0 {
 		return SignedUp{}, throttled(wait)

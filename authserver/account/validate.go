@@ -36,12 +36,18 @@ func isName(s string) bool {
 	return true
 }
 
+// bare is a name without its separators. Reserved names are compared by it: a
+// reader takes "o_auth" and "admin-" for the names that they imitate.
+func bare(name string) string { return strings.NewReplacer("_", "", "-", "").Replace(name) }
+
 func badName(path ...string) Fault {
 	return Fault{Path: path, Kind: BadForm,
 		Message: "must start with a letter and hold only a-z, 0-9, _ and -, at most 63 characters"}
 }
 
-func (in *NewPermission) check() error {
+// Faults lists what CreatePermission would refuse the input for, in the order of
+// its fields.
+func (in NewPermission) Faults() []Fault {
 	var faults []Fault
 	for _, f := range []struct{ field, value string }{
 		{"service", in.Service}, {"resource", in.Resource}, {"action", in.Action},
@@ -50,21 +56,19 @@ func (in *NewPermission) check() error {
 			faults = append(faults, badName(f.field))
 		}
 	}
-	faults = append(faults, freeText(in.Description, 0, maxDescription, "description")...)
-	return invalid(faults)
+	return append(faults, freeText(in.Description, 0, maxDescription, "description")...)
 }
 
-func (s *Service) checkSignup(in *Signup) error {
-	if in.OrgType == "" {
-		in.OrgType = Teams
-	}
+// SignupFaults lists what Signup would refuse the input for, in the order of its
+// fields.
+func (s *Service) SignupFaults(in Signup) []Fault {
 	var faults []Fault
 	faults = append(faults, checkUsername(in.Username)...)
 	faults = append(faults, s.checkPassword(in.Password, in.Username, in.PrimaryEmail)...)
 	faults = append(faults, checkEmail(in.PrimaryEmail)...)
 	faults = append(faults, freeText(in.OrgName, 1, maxOrgName, "org", "name")...)
 	faults = append(faults, freeText(in.Domain, 0, maxDomain, "org", "domain")...)
-	if in.OrgType != Teams && in.OrgType != Enterprise {
+	if in.OrgType != "" && in.OrgType != Teams && in.OrgType != Enterprise {
 		faults = append(faults, Fault{Path: []string{"org", "type"}, Kind: NotOneOf,
 			Message: "must be enterprise or teams", Allowed: []string{string(Enterprise), string(Teams)}})
 	}
@@ -72,7 +76,7 @@ func (s *Service) checkSignup(in *Signup) error {
 		faults = append(faults, Fault{Path: []string{"org", "mfa_enabled"}, Kind: Unavailable,
 			Message: "Second factors are not available yet"})
 	}
-	return invalid(faults)
+	return faults
 }
 
 // takenWords are usernames that would be read as a path of the API.

@@ -57,7 +57,7 @@ func TestSignupFields(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := fullSignup()
 			c.change(&in)
-			if got := faults(s.checkSignup(&in)); !slices.Equal(got, c.want) {
+			if got := faults(invalid(s.SignupFaults(in))); !slices.Equal(got, c.want) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
@@ -80,7 +80,7 @@ func faults(err error) (lines []string) {
 func TestFaultsDoNotRepeatTheInput(t *testing.T) {
 	s := &Service{words: commonPasswords()}
 	in := Signup{Username: "s3cr et", Password: "s3cret", PrimaryEmail: "s3cret", OrgName: "\x00s3cret"}
-	if err := s.checkSignup(&in); err == nil || strings.Contains(err.Error(), "s3cr") {
+	if err := invalid(s.SignupFaults(in)); err == nil || strings.Contains(err.Error(), "s3cr") {
 		t.Errorf("got %v", err)
 	}
 }

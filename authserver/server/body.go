@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/scopegate/scopegate/authserver/account"
 )
 
 // maxBody is the largest request body that is read, in bytes.
@@ -20,10 +22,11 @@ var (
 )
 
 // body is a JSON request body whose fields are asked for one by one. What is
-// wrong with them collects in faults, in the order of asking.
+// wrong with their shape collects in faults.
 type body struct {
 	value  any
-	absent bool // there was no body at all
+	absent bool    // there was no body at all
+	asked  [][]any // where was looked, in order
 	faults faults
 }
 
@@ -66,17 +69,28 @@ func readBody(r *http.Request) (*body, error) {
 	return &body{value: value, absent: value == nil}, nil
 }
 
-// err is nil or all faults found so far.
-func (b *body) err() error {
-	if len(b.faults) == 0 {
+// err is nil or all that is wrong with the body, in the order of asking: the
+// shape of each field, or if that is right what a rule says of its value. What
+// the rules say of a field without a value is left out: they judged a stand-in.
+func (b *body) err(rules ...account.Fault) error {
+	said := ruleFaults(rules)
+	var all faults
+	for _, loc := range b.asked {
+		here := b.faults.at(loc)
+		if len(here) == 0 {
+			here = said.at(loc)
+		}
+		all = append(all, here...)
+	}
+	if len(all) == 0 {
 		return nil
 	}
-	return b.faults
+	return all
 }
 
 // whole is the body as one object: an endpoint with one model.
 func (b *body) whole() *object {
-	o := &object{body: b, loc: []any{"body"}}
+	o := b.object("body")
 	if b.absent {
 		return o.report(missing("body"))
 	}
@@ -86,12 +100,17 @@ func (b *body) whole() *object {
 // embedded is one of several models, each under its own name. If the body is
 // no object, each of them is missing.
 func (b *body) embedded(name string) *object {
-	o := &object{body: b, loc: []any{"body", name}}
+	o := b.object("body", name)
 	outer, _ := b.value.(map[string]any)
 	if outer[name] == nil {
 		return o.report(missing(o.loc...))
 	}
 	return o.take(outer[name])
+}
+
+func (b *body) object(loc ...any) *object {
+	b.asked = append(b.asked, loc)
+	return &object{body: b, loc: loc}
 }
 
 func (o *object) report(f fault) *object {
@@ -118,6 +137,7 @@ func (o *object) field(name string, required bool) (value any, ok bool) {
 	if o.broken {
 		return nil, false
 	}
+	o.body.asked = append(o.body.asked, o.at(name))
 	value, ok = o.members[name]
 	if !ok && required {
 		o.fail(name, "missing", "Field required", nil)
@@ -125,9 +145,11 @@ func (o *object) field(name string, required bool) (value any, ok bool) {
 	return value, ok
 }
 
+// at is the place of a member.
+func (o *object) at(name string) []any { return append(slices.Clone(o.loc), name) }
+
 func (o *object) fail(name, kind, msg string, ctx map[string]any) {
-	loc := append(slices.Clone(o.loc), name)
-	o.body.faults = append(o.body.faults, fault{Type: kind, Loc: loc, Msg: msg, Ctx: ctx})
+	o.body.faults = append(o.body.faults, fault{Type: kind, Loc: o.at(name), Msg: msg, Ctx: ctx})
 }
 
 // text is a required string.
@@ -180,7 +202,7 @@ func (o *object) choiceOr(name, otherwise string, allowed ...string) string {
 	}
 	word, ok := value.(string)
 	if !ok || !slices.Contains(allowed, word) {
-		o.body.faults = append(o.body.faults, notOneOf(allowed, append(slices.Clone(o.loc), name)))
+		o.body.faults = append(o.body.faults, notOneOf(allowed, o.at(name)))
 		return otherwise
 	}
 	return word

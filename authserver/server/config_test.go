@@ -153,7 +153,8 @@ func TestOpenDefaultsAreForLoopbackOnly(t *testing.T) {
 
 func TestClosedModes(t *testing.T) {
 	s := open(t, func(c *server.Config) { c.Signup = account.SignupInvite })
-	want(t, "signup", s.call("POST", "/user/signup", signupBody("test_user")), 403, "Signup is by invitation only")
+	want(t, "signup", s.call("POST", "/user/signup", signupBody("test_user")), 403, "Signup is closed; invitations are not available yet")
+	want(t, "a bad body", s.call("POST", "/user/signup", "{"), 403, "Signup is closed; invitations are not available yet")
 	s = open(t, func(c *server.Config) { c.Claim = account.ClaimOperator; c.Reserved = []string{"core"} })
 	s.signup("test_user")
 	auth := s.login("test_user")

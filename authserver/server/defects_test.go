@@ -44,7 +44,10 @@ func TestSquatting(t *testing.T) {
 			403, "Service 'example_service' belongs to another organization")
 		want(t, "attach of "+action, s.attach(attacker, s.role(attacker, "owner"), "example_service.billing."+action), 404, "")
 	}
-	for _, name := range []string{"auth", "oauth", "openid", "system", "admin", "internal"} {
+	for _, name := range []string{
+		"auth", "oauth", "openid", "system", "admin", "internal", // and what reads like them:
+		"auth_", "auth-", "o_auth", "o-auth", "open-id", "sys__tem", "a-d-m-i-n_",
+	} {
 		want(t, "reserved "+name, s.permission(attacker, name, "user", "all"), 403, "Service name '"+name+"' is reserved")
 	}
 	if got := fmt.Sprint(scopesOf(t, s.login("attacker"))); strings.Contains(got, "example_service") {

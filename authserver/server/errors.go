@@ -95,10 +95,11 @@ type answer struct {
 
 // judge finds the answer for an error.
 func judge(err error) answer {
-	if f, ok := ruleFaults(err); ok {
-		err = f
-	}
 	var f faults
+	var rules *account.InvalidError
+	if errors.As(err, &rules) {
+		err = ruleFaults(rules.Faults)
+	}
 	if errors.As(err, &f) {
 		return answer{status: http.StatusUnprocessableEntity, reason: "invalid", detail: f, header: http.Header{}}
 	}

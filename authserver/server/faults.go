@@ -1,8 +1,8 @@
 package server
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/scopegate/scopegate/authserver/account"
@@ -44,21 +44,28 @@ func wrongValue(why string, loc ...any) fault {
 	return fault{Type: "value_error", Loc: loc, Msg: "Value error, " + why, Ctx: map[string]any{"error": map[string]any{}}}
 }
 
-// ruleFaults turns what package account found wrong into the same shape.
-func ruleFaults(err error) (faults, bool) {
-	var invalid *account.InvalidError
-	if !errors.As(err, &invalid) {
-		return nil, false
+// at are the faults of one place.
+func (f faults) at(loc []any) faults {
+	var here faults
+	for _, one := range f {
+		if slices.Equal(one.Loc, loc) {
+			here = append(here, one)
+		}
 	}
-	var out faults
-	for _, f := range invalid.Faults {
+	return here
+}
+
+// ruleFaults turns what package account found wrong into the same shape.
+func ruleFaults(found []account.Fault) faults {
+	out := make(faults, len(found))
+	for i, f := range found {
 		loc := []any{"body"}
 		for _, name := range f.Path {
 			loc = append(loc, name)
 		}
-		out = append(out, ruleFault(f, loc))
+		out[i] = ruleFault(f, loc)
 	}
-	return out, true
+	return out
 }
 
 func ruleFault(f account.Fault, loc []any) fault {

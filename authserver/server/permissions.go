@@ -26,7 +26,7 @@ func (s *Server) createPermission(c echo.Context) error {
 		Action:      in.textOr("action", "read"),
 		Description: in.optionalText("description"),
 	}
-	if err := b.err(); err != nil {
+	if err := b.err(wanted.Faults()...); err != nil {
 		return err
 	}
 	made, err := s.accounts.CreatePermission(c.Request().Context(), id, wanted)

@@ -13,7 +13,10 @@ import (
 
 // signup makes an organization and its first user.
 func (s *Server) signup(c echo.Context) error {
-	in, err := readSignup(c.Request())
+	if err := s.accounts.SignupAllowed(); err != nil {
+		return err
+	}
+	in, err := s.readSignup(c.Request())
 	if err != nil {
 		return err
 	}
@@ -28,7 +31,7 @@ func (s *Server) signup(c echo.Context) error {
 	}{made.UserID, made.OrgID})
 }
 
-func readSignup(r *http.Request) (account.Signup, error) {
+func (s *Server) readSignup(r *http.Request) (account.Signup, error) {
 	b, err := readBody(r)
 	if err != nil {
 		return account.Signup{}, err
@@ -44,7 +47,7 @@ func readSignup(r *http.Request) (account.Signup, error) {
 	in.Domain = org.text("domain")
 	in.OrgType = account.OrgType(org.choiceOr("type", string(account.Teams), string(account.Enterprise), string(account.Teams)))
 	in.MFAEnabled = org.boolOr("mfa_enabled", false)
-	return in, b.err()
+	return in, b.err(s.accounts.SignupFaults(in)...)
 }
 
 // login trades a password for a token.

@@ -34,7 +34,7 @@ type Claims struct {
 	ID        string   `json:"jti"`
 	ClientID  string   `json:"client_id"`
 	OrgID     string   `json:"org_id"`
-	SessionID string   `json:"sid,omitempty"`
+	SessionID string   `json:"sid"`    // one per login; nothing refers to it yet
 	Scopes    []string `json:"scopes"` // sorted, never null
 	Scope     string   `json:"scope"`  // the same, separated by spaces
 	Roles     []string `json:"roles"`  // sorted, never null
@@ -67,6 +67,10 @@ func (l Login) claims(now time.Time) (Claims, error) {
 	if err != nil {
 		return Claims{}, fmt.Errorf("token id: %w", err)
 	}
+	session, err := uuid.NewV7()
+	if err != nil {
+		return Claims{}, fmt.Errorf("session id: %w", err)
+	}
 	scopes := sorted(l.Scopes)
 	issued := now.Unix()
 	return Claims{
@@ -77,6 +81,7 @@ func (l Login) claims(now time.Time) (Claims, error) {
 		ID:        id.String(),
 		ClientID:  FirstParty,
 		OrgID:     l.OrgID,
+		SessionID: session.String(),
 		Scopes:    scopes,
 		Scope:     strings.Join(scopes, " "),
 		Roles:     sorted(l.Roles),

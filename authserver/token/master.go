@@ -81,7 +81,7 @@ func ParseMaster(text []byte) (*Master, error) {
 // private set, a symbolic link and a file that others may read are refused:
 // that is the rule for the file which the server made itself.
 func ReadMasterFile(path string, private bool) (*Master, error) {
-	flags := os.O_RDONLY
+	flags := os.O_RDONLY | syscall.O_NONBLOCK // a named pipe would make Open wait for a writer
 	if private {
 		flags |= syscall.O_NOFOLLOW
 	}

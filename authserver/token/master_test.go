@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -95,5 +96,12 @@ func TestMasterFileThatOthersControlIsRefused(t *testing.T) {
 	}
 	if _, err := ReadMasterFile(dir, false); err == nil {
 		t.Error("a folder was accepted")
+	}
+	pipe := filepath.Join(dir, "pipe.key")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadMasterFile(pipe, true); err == nil { // and does not wait for a writer
+		t.Error("a named pipe was accepted")
 	}
 }

@@ -48,9 +48,9 @@ func TestLoginTokenProfile(t *testing.T) {
 		t.Error(diff)
 	}
 	want := fmt.Sprintf(`{"iss":"http://localhost:8000","sub":"0198c0de-0000-7000-8000-000000000001",`+
-		`"iat":%d,"exp":%d,"jti":%q,"client_id":"first-party","org_id":"0198c0de-0000-7000-8000-000000000002",`+
+		`"iat":%d,"exp":%d,"jti":%q,"client_id":"first-party","org_id":"0198c0de-0000-7000-8000-000000000002","sid":%q,`+
 		`"scopes":["auth.user.read","example_service.billing.read"],"scope":"auth.user.read example_service.billing.read",`+
-		`"roles":["owner"],"amr":["pwd"],"auth_time":%d}`, start.Unix(), start.Unix()+600, claims.ID, start.Unix())
+		`"roles":["owner"],"amr":["pwd"],"auth_time":%d}`, start.Unix(), start.Unix()+600, claims.ID, claims.SessionID, start.Unix())
 	if diff := cmp.Diff(want, part(t, signed, 1)); diff != "" {
 		t.Error(diff)
 	}
