@@ -30,7 +30,7 @@ type explained struct {
 	Needs    string           `json:"needs"`
 	Missing  []string         `json:"missing"`
 	Unmet    []unmetCondition `json:"unmet"`
-	Rule     string           `json:"rule,omitempty"` // of the ambiguity guard
+	Guard    string           `json:"guard,omitempty"` // the ambiguity guard's rule that was broken
 	Allow    string           `json:"allow,omitempty"`
 	Others   []matchedRoute   `json:"others"`
 	Caller   *callerReport    `json:"caller"`
@@ -155,7 +155,7 @@ func (x *explained) judge(p *policy.Policy, in *policy.Received, caller *policy.
 
 // place fills in the winning route.
 func (x *explained) place(m *policy.Match) {
-	x.Rule = m.Guard.String()
+	x.Guard = m.Guard.String()
 	if m.Route == nil {
 		return
 	}

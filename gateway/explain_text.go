@@ -15,7 +15,7 @@ import (
 
 // refuseReading is the answer to a request that has no single reading.
 func (x *explained) refuseReading(g *policy.GuardError) {
-	x.Decision, x.Reason, x.Rule = "deny", g.Reason.String(), g.Rule.String()
+	x.Decision, x.Reason, x.Guard = "deny", g.Reason.String(), g.Rule.String()
 	x.Status = map[policy.GuardKind]int{policy.KindBadRequest: 400, policy.KindNotImplemented: 501, policy.KindVersion: 505}[g.Kind]
 	x.Why = "The gateway refuses the request before it looks at any route: " + g.Rule.About() + "."
 	x.fix("%s", capital(g.Rule.Cure()))
@@ -155,8 +155,8 @@ func (x *explained) show(a *app, asJSON bool) error {
 // facts are the rows between the verdict and the advice.
 func (x *explained) facts() [][]string {
 	rows := [][]string{{"request", printable(x.Request.Method + " " + or(x.Request.Path, x.Request.Target))}}
-	if x.Rule != "" {
-		rows = append(rows, []string{"guard rule", x.Rule})
+	if x.Guard != "" {
+		rows = append(rows, []string{"guard rule", x.Guard})
 	}
 	if x.Route != nil {
 		at := x.Route.Path + "  at " + place(x.Route.File, x.Route.Line)

@@ -131,12 +131,12 @@ func (x *Exchange) challenge(c challenge) string {
 	return b.String()
 }
 
-// bare is the demo's body. rule is there for an ambiguous request only: it is
+// bare is the demo's body. The guard's rule is there for an ambiguous request only: it is
 // about the request's own bytes and gives nothing of the policy away, and a
 // bare 400 would leave its sender without a clue.
 type bare struct {
 	Detail string `json:"detail"`
-	Rule   string `json:"rule,omitempty"`
+	Guard  string `json:"guard,omitempty"`
 }
 
 // problem is RFC 9457 with the demo's detail.
@@ -146,7 +146,7 @@ type problem struct {
 	Status    int      `json:"status"`
 	Detail    string   `json:"detail"`
 	Reason    Reason   `json:"reason,omitempty"`
-	Rule      string   `json:"rule,omitempty"`
+	Guard     string   `json:"guard,omitempty"`
 	Required  []string `json:"required,omitempty"`
 	Missing   []string `json:"missing,omitempty"`
 	MaxAge    int64    `json:"max_age,omitempty"`
@@ -160,27 +160,27 @@ func (x *Exchange) writeBody(ctx context.Context, a *Answer, detail string) {
 	if x.service != nil {
 		quiet = x.service.Explain == ExplainNone
 	}
-	rule := ""
+	guard := ""
 	if x.refusal.Reason == ReasonAmbiguous && !quiet {
-		rule = x.refusal.Guard.String()
+		guard = x.refusal.Guard.String()
 	}
 	kind := "application/json"
 	if x.accepts("application/problem+json") {
 		kind = "application/problem+json"
-		a.Body = marshal(x.problem(ctx, a.Status, detail, rule, quiet))
+		a.Body = marshal(x.problem(ctx, a.Status, detail, guard, quiet))
 	} else {
-		a.Body = marshal(bare{detail, rule})
+		a.Body = marshal(bare{detail, guard})
 	}
 	a.set("Content-Type", kind)
 	a.set("Content-Length", strconv.Itoa(len(a.Body)))
 }
 
-func (x *Exchange) problem(ctx context.Context, status int, detail, rule string, quiet bool) problem {
+func (x *Exchange) problem(ctx context.Context, status int, detail, guard string, quiet bool) problem {
 	p := problem{Type: "about:blank", Title: title(status), Status: status, Detail: detail, RequestID: x.RequestID()}
 	if quiet {
 		return p
 	}
-	p.Reason, p.Rule = x.refusal.Reason, rule
+	p.Reason, p.Guard = x.refusal.Reason, guard
 	switch {
 	case x.refusal.Reason == ReasonNoRoute:
 		p.Hint = x.hint(ctx)

@@ -145,8 +145,8 @@ func TestRefusals(t *testing.T) {
 		body       string
 		challenge  string
 	}{
-		{"two readings", "GET /billing/../healthz", nil, 400, "ambiguous_request", `{"detail":"Bad Request","rule":"dot_segment"}`, ""},
-		{"two readings on no route", "GET /nowhere/%2F", nil, 400, "ambiguous_request", `{"detail":"Bad Request","rule":"encoded_slash"}`, ""},
+		{"two readings", "GET /billing/../healthz", nil, 400, "ambiguous_request", `{"detail":"Bad Request","guard":"dot_segment"}`, ""},
+		{"two readings on no route", "GET /nowhere/%2F", nil, 400, "ambiguous_request", `{"detail":"Bad Request","guard":"encoded_slash"}`, ""},
 		{"method that is never served", "TRACE /healthz", nil, 501, "malformed", `{"detail":"Not Implemented"}`, ""},
 		{"no route", "GET /nowhere", nil, 404, "no_route", `{"detail":"Not Found"}`, ""},
 		{"no redirect for a missing slash", "GET /billing", nil, 404, "no_route", `{"detail":"Not Found"}`, ""},
@@ -167,7 +167,7 @@ func TestRefusals(t *testing.T) {
 		{"claim differs", "POST /billing/other/close", []string{"Authorization: Bearer all"}, 403, "claim_mismatch", `{"detail":"Not enough permissions"}`, ""},
 		{"login too weak and too old", "POST /billing/acme/close", []string{"Authorization: Bearer all"}, 401, "step_up_required", `{"detail":"Login too old"}`,
 			`Bearer realm="example_service", error="insufficient_user_authentication", max_age="900", acr_values="silver gold"`},
-		{"method override not accepted", "GET /billing/", []string{"X-HTTP-Method-Override: DELETE", "Authorization: Bearer reader"}, 400, "ambiguous_request", `{"detail":"Bad Request","rule":"method_override"}`, ""},
+		{"method override not accepted", "GET /billing/", []string{"X-HTTP-Method-Override: DELETE", "Authorization: Bearer reader"}, 400, "ambiguous_request", `{"detail":"Bad Request","guard":"method_override"}`, ""},
 		{"accepted override is judged as what it asks for", "POST /form", []string{"X_Http_Method_Override: DELETE", "Authorization: Bearer reader"}, 403, "insufficient_scope", `{"detail":"Not enough permissions"}`,
 			`Bearer realm="example_service", error="insufficient_scope", scope="example_service.billing.write"`},
 	}
@@ -250,7 +250,7 @@ func outbound(x *gate.Exchange, fields ...string) map[string]string {
 func TestFieldsSentToTheService(t *testing.T) {
 	spoof := []string{
 		"X-Auth-Subject: admin", "x-auth-scopes: everything", "X~Auth~Subject: admin", "X_Auth_Issuer: me", "X.Auth.Client: me",
-		"X-Tenants: evil", "x_tenants: evil", "X-Forwarded-For: 10.1.1.1", "X-Forwarded-Host: evil", "X-Forwarded-Prefix: /admin", "X-Real-IP: 10.1.1.1",
+		"X-Tenants: evil", "x_tenants: evil", "X-Forwarded-For: 10.1.1.1", "X-Forwarded-Host: evil", "X-Forwarded-Prefix: /admin", "X-Real-IP: 10.1.1.1", "X_Forwarded_Proto: https", "X.Real.IP: 192.0.2.66",
 		"X-Original-URL: /admin", "X-Rewrite-URL: /admin", "Forwarded: for=10.1.1.1", "Remote-User: admin", "Proxy: http://evil",
 		"X-Request-Id: chosen", "Transfer_Encoding: chunked", "Content_Length: 5", "Cookie: a=b", "Cook_ie: x", "Authorization_: Bearer x",
 		"Accept: text/plain", "Traceparent: nonsense", "Tracestate: a=b", "Expect: 100-continue", "Connection: X-Auth-Subject",
@@ -313,6 +313,7 @@ func TestFieldsSentToTheService(t *testing.T) {
 		for name, want := range map[string]string{
 			"X-Forwarded-For": "10.1.1.1, 10.0.0.7", "X-Forwarded-Host": "evil", "X-Forwarded-Prefix": "/admin",
 			"X-Real-IP": "10.1.1.1", "X-Forwarded-Proto": "http", "X-Auth-Subject": "carol",
+			"X_Forwarded_Proto": "", "X.Real.IP": "", // what its client sent, and it did not know
 		} {
 			if got[name] != want {
 				t.Errorf("%s: %q, want %q", name, got[name], want)

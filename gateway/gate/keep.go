@@ -161,7 +161,7 @@ func (x *Exchange) Keep(name, value string) bool {
 	case fieldPlain:
 		return !x.snapshot.isClaimHeader(name)
 	case fieldForwarding:
-		return x.trusted && !x.written(name) || x.service.keeps(name)
+		return x.trusted && inOwnSpelling(name) && !x.written(name) || x.service.keeps(name)
 	case fieldDropped:
 		return x.service.keeps(name)
 	case fieldTrace:
@@ -174,6 +174,10 @@ func (x *Exchange) Keep(name, value string) bool {
 		return false
 	}
 }
+
+// inOwnSpelling tells X-Forwarded-Proto from X_Forwarded_Proto: a trusted proxy
+// writes the one over what its client sent, and may pass on the other.
+func inOwnSpelling(name string) bool { return strings.EqualFold(name, Fold(name)) }
 
 // keepsCredential: a public route looks at no token, so another scheme is the
 // service's own business there, but a Bearer token is not shown to a service
