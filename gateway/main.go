@@ -22,6 +22,8 @@ type commands struct {
 	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the configured services; the default without a verb."`
 	Validate validateCmd `cmd:"" help:"Check policies and gateway.yaml files for faults."`
 	Explain  explainCmd  `cmd:"" help:"Show how a policy decides about one request, and why."`
+	Can      canCmd      `cmd:"" help:"Show everything that a token may do."`
+	Who      whoCmd      `cmd:"" help:"Show the smallest sets of scopes that may make a request."`
 	Routes   routesCmd   `cmd:"" help:"Show a policy as a table of paths, methods and what they need."`
 	Health   healthCmd   `cmd:"" help:"Ask a running gateway whether it is ready; for container health checks."`
 	Version  versionCmd  `cmd:"" help:"Show the version."`

@@ -37,20 +37,26 @@ func (q *logQueue) run(stop <-chan struct{}) {
 	q.mu.Lock()
 	q.queue = queue
 	q.mu.Unlock()
-	for stopped := false; !stopped; {
+	for {
 		select {
 		case e := <-queue:
 			q.write(e)
+			continue
 		case <-stop:
-			stopped = true
 		}
+		break
 	}
-	q.mu.Lock() // whoever held the read lock has put its line, and nobody finds the queue any more
+	q.mu.Lock() // whoever holds the read lock has put its line
 	q.queue = nil
 	q.mu.Unlock()
-	close(queue)
-	for e := range queue {
-		q.write(e)
+	for {
+		select {
+		case e := <-queue:
+			q.write(e)
+			continue
+		default:
+		}
+		return
 	}
 }
 

@@ -113,3 +113,60 @@ func (r *reloadReport) errors() []string {
 	}
 	return out
 }
+
+// describe is the page /policy.
+func (s *Sidecar) describe() policyPage {
+	n, last := s.current.Load(), s.last.Load()
+	page := policyPage{
+		Config:   s.source.File,
+		LoadedAt: n.loaded.UTC(),
+		LastReload: reloadPage{
+			At: last.at.UTC(), Successful: last.ok,
+			RestartNeeded: orEmpty(last.restart), Errors: orEmpty(last.errors()),
+		},
+		Services: []servicePage{},
+		Issuers:  []issuerPage{},
+	}
+	for i := range n.config.Services {
+		page.Services = append(page.Services, describeService(&n.config.Services[i]))
+	}
+	for _, i := range n.verifier.Status() {
+		page.Issuers = append(page.Issuers, issuerPage{
+			Issuer: i.Issuer, Source: i.Source, Keys: i.Keys, KeyIDs: orEmpty(i.KeyIDs), Skipped: orEmpty(i.Skipped), AgeSeconds: i.Age.Seconds(),
+			Stale: i.Stale, HadKeys: i.HadKeys, Usable: i.Usable, LastError: i.LastError,
+		})
+	}
+	return page
+}
+
+func describeService(s *Service) servicePage {
+	page := servicePage{
+		Service: s.Policy.Service(), Hash: s.Policy.Hash(), File: s.PolicyFile,
+		Hosts: orEmpty(s.Hosts), Upstream: s.Upstream.String(), Issuers: orEmpty(s.Issuers),
+		Routes: []routePage{},
+	}
+	for _, r := range s.Policy.Routes() {
+		route := routePage{Path: r.Template(), Line: r.Line(), Methods: []rulePage{}}
+		for _, rule := range r.Rules() {
+			route.Methods = append(route.Methods, rulePage{Method: rule.Method(), Requirement: rule.Requirement(), Line: rule.Line()})
+		}
+		page.Routes = append(page.Routes, route)
+	}
+	return page
+}
+
+// orEmpty makes JSON say [] where there is nothing, and not null.
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// String is the upstream as it may be written in gateway.yaml.
+func (u Upstream) String() string {
+	if u.Scheme == "unix" {
+		return "unix:" + u.Address
+	}
+	return u.Scheme + "://" + u.Address
+}
