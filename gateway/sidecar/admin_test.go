@@ -21,7 +21,7 @@ func adminOf(t *testing.T, more string) http.Handler {
 	return g.AdminHandler()
 }
 
-// Who may see what on the admin port (hardening 22). A web page that had its name resolved to
+// Who may see what on the admin port. A web page that had its name resolved to
 // 127.0.0.1 comes from a local peer with a foreign Host (DNS rebinding).
 func TestWhoSeesWhatOnTheAdminPort(t *testing.T) {
 	h := adminOf(t, "pprof: true\n")

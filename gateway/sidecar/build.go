@@ -82,22 +82,14 @@ func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, err
 	}
 	name := c.Policy.Service()
 	n.claims[name] = append(n.claims[name], c.Policy.ClaimNames()...)
-	explain := gate.ExplainScopes
-	if c.ExplainNone {
-		explain = gate.ExplainNone
-	}
-	headers := make([]gate.ClaimHeader, 0, len(c.ClaimHeaders))
-	for _, h := range c.ClaimHeaders {
-		headers = append(headers, gate.ClaimHeader{Claim: h.Claim, Header: h.Header})
-	}
 	return &gate.Service{
 		Policy:       c.Policy,
 		Hosts:        c.Hosts,
 		Accept:       token.Acceptance{Issuers: c.Issuers, Audience: c.Audience},
-		Explain:      explain,
+		Explain:      c.Explain,
 		ForwardToken: c.ForwardToken,
 		HideRoutes:   c.HideRoutes,
-		ClaimHeaders: headers,
+		ClaimHeaders: c.ClaimHeaders,
 		KeepHeaders:  c.KeepHeaders,
 		UpstreamHost: c.UpstreamHost,
 		IdentityMax:  int(c.IdentityMax),
@@ -137,7 +129,7 @@ func (u *Upstream) proxyConfig(c *Service) proxy.UpstreamConfig {
 		Scheme:   u.Scheme,
 		Address:  u.Address,
 		Host:     u.Host,
-		TLS:      proxy.UpstreamTLS{CA: u.TLS.CA, Cert: u.TLS.Cert, Key: u.TLS.Key, ServerName: u.TLS.ServerName},
+		TLS:      u.TLS,
 		HeadMax:  c.Limits.Head,
 		BodyMax:  c.Limits.Body,
 		MaxConns: c.Limits.Connections,

@@ -95,12 +95,13 @@ var (
 	descMisses      = desc("token_cache_misses_total", "Tokens that had to be verified.")
 	descEntries     = desc("token_cache_entries", "Verified tokens that are remembered.")
 	descConnections = desc("connections", "Connections of the data port.", "state")
+	descRefused     = desc("connections_refused_total", "Connections beyond the limits that were turned away.")
 	descDropped     = desc("log_dropped_total", "Log lines that the full queue could not take.")
 )
 
 // Describe implements [prometheus.Collector].
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descAge, descKeys, descStale, descRefreshes, descUnknownKids, descHits, descMisses, descEntries, descConnections, descDropped} {
+	for _, d := range []*prometheus.Desc{descAge, descKeys, descStale, descRefreshes, descUnknownKids, descHits, descMisses, descEntries, descConnections, descRefused, descDropped} {
 		out <- d
 	}
 }
@@ -131,9 +132,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descHits, cache.Hits)
 	counter(descMisses, cache.Misses)
 	gauge(descEntries, float64(cache.Entries))
-	for state, n := range c.s.connections() {
-		gauge(descConnections, float64(n), state)
-	}
+	conns := c.s.proxy.Connections()
+	gauge(descConnections, float64(conns.New), "new")
+	gauge(descConnections, float64(conns.Active), "active")
+	gauge(descConnections, float64(conns.Idle), "idle")
+	gauge(descConnections, float64(conns.Tunnel), "tunnel")
+	counter(descRefused, conns.Refused)
 	counter(descDropped, uint64(c.s.queue.dropped.Load()))
 }
 

@@ -4,7 +4,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
+	"github.com/scopegate/scopegate/gateway/proxy"
 	"github.com/scopegate/scopegate/gateway/token"
 )
 
@@ -54,32 +56,22 @@ type Service struct {
 	Audience     *token.Audience
 	Upstream     Upstream
 	UpstreamHost string // Host to send; "" is the client's
-	ExplainNone  bool
+	Explain      gate.Explain
 	HideRoutes   bool
 	IdentityMax  int64 // bytes
 	ForwardToken bool
-	ClaimHeaders []ClaimHeader // in the order of the file
+	ClaimHeaders []gate.ClaimHeader // in the order of the file
 	KeepHeaders  []string
 	Limits       ServiceLimits
 	Timeouts     Timeouts
 }
 
-// ClaimHeader sends a claim of the token as a header of its own.
-type ClaimHeader struct{ Header, Claim string }
-
 // Upstream is where a service listens.
 type Upstream struct {
-	Scheme  string // http, https, h2c or unix
-	Address string // host:port, or a socket's path
-	Host    string // what the address calls itself, for the Host header
-	TLS     UpstreamTLS
-}
-
-// UpstreamTLS holds PEM texts, already checked; empty ones mean the system's authorities and
-// no client certificate.
-type UpstreamTLS struct {
-	CA, Cert, Key string
-	ServerName    string
+	Scheme  string            // http, https, h2c or unix
+	Address string            // host:port, or a socket's path
+	Host    string            // what the address calls itself, for the Host header
+	TLS     proxy.UpstreamTLS // already checked
 }
 
 // ListenerTLS holds the PEM texts of the data port, already checked.

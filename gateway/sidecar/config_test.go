@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/sidecar"
 	"github.com/scopegate/scopegate/gateway/token"
@@ -118,9 +119,9 @@ func TestDefaultsAndValues(t *testing.T) {
 	cfg := mustLoad(t, sidecar.Source{File: "testdata/good/shipped.yaml"})
 	s := cfg.Services[0]
 	got := []any{cfg.Listen, cfg.Admin, cfg.TokenCache, cfg.DrainDelay, cfg.DrainTimeout, cfg.ReadyAny, cfg.Log, cfg.Limits.PerAddress,
-		s.IdentityMax, s.UpstreamHost, s.ForwardToken, s.ExplainNone, s.HideRoutes, s.Limits, s.Timeouts}
+		s.IdentityMax, s.UpstreamHost, s.ForwardToken, s.Explain, s.HideRoutes, s.Limits, s.Timeouts}
 	expected := []any{"127.0.0.1:8001", "127.0.0.1:9001", 100_000, 5 * time.Second, 20 * time.Second, false, sidecar.Log{Format: "auto", SampleAllowed: 1}, 1024,
-		int64(16 << 10), "", false, false, false,
+		int64(16 << 10), "", false, gate.ExplainScopes, false,
 		sidecar.ServiceLimits{Head: 64 << 10, Body: 1 << 30, Connections: 4096, InFlight: 10_000},
 		sidecar.Timeouts{Head: 10 * time.Second, BodyIdle: 30 * time.Second, Upstream: time.Minute, Idle: 75 * time.Second,
 			WriteIdle: 30 * time.Second, TunnelIdle: 5 * time.Minute, TunnelMax: time.Hour}}
@@ -139,7 +140,7 @@ func TestDefaultsAndValues(t *testing.T) {
 	if d := cmp.Diff(&token.Audience{Mode: token.AudienceNames, Names: []string{"billing"}}, first.Audience); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff([]sidecar.ClaimHeader{{Header: "X-Tenant", Claim: "org_id"}, {Header: "X-Email", Claim: "profile.email"}}, first.ClaimHeaders); d != "" {
+	if d := cmp.Diff([]gate.ClaimHeader{{Header: "X-Tenant", Claim: "org_id"}, {Header: "X-Email", Claim: "profile.email"}}, first.ClaimHeaders); d != "" {
 		t.Error(d)
 	}
 	if second.Upstream != (sidecar.Upstream{Scheme: "unix", Address: "/run/billing.sock", Host: "localhost"}) {

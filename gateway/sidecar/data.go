@@ -9,12 +9,6 @@ import (
 	"github.com/scopegate/scopegate/gateway/proxy"
 )
 
-// connections counts the data port's connections by state.
-func (s *Sidecar) connections() map[string]int64 {
-	c := s.proxy.Connections()
-	return map[string]int64{"new": c.New, "active": c.Active, "idle": c.Idle, "tunnel": c.Tunnel}
-}
-
 // serveData answers on the data port until ctx ends or a listener fails, then drains.
 func (s *Sidecar) serveData(ctx context.Context, data net.Listener, adminFailed <-chan error) error {
 	failed := make(chan error, 1)

@@ -121,19 +121,10 @@ func parse(file string, src []byte, over []override) (*rawConfig, *decoder) {
 	d.override(root, over)
 	raw := &rawConfig{}
 	d.mapping(root, "the configuration", d.topKeys(raw))
-	if !raw.version.set && !d.has(root, "version") {
+	if !raw.version.set && child(root, "version") == nil {
 		d.fault(idMissing, root, "version is missing", "begin the file with: version: 1")
 	}
 	return raw, d
-}
-
-func (d *decoder) has(n *yaml.Node, name string) bool {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == name {
-			return true
-		}
-	}
-	return false
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -82,23 +83,21 @@ func (r *recorder) Record(x *gate.Exchange, o gate.Outcome) {
 // What a stranger can cause without a token is limited, what is allowed is sampled as
 // configured, and every other refusal has its line.
 func (r *recorder) sampled(x *gate.Exchange, l *labels, o gate.Outcome, now time.Time) int64 {
-	switch {
-	case l.service == unmatched || o.Status == 400 || o.Status == 401 || o.Status == 404 || o.Status == 405:
-		if x.Refusal() == nil && l.service != unmatched {
-			break // the service's own answer to an allowed request
+	if x.Refusal() != nil {
+		if l.service == unmatched || slices.Contains(strangers, o.Status) {
+			return r.refused.allow(l.reason, now)
 		}
-		return r.refused.allow(l.reason, now)
+		return 1
 	}
-	if x.Refusal() == nil {
-		if n := r.sample.Load(); n > 1 {
-			if r.allowed.Add(1)%n != 1 {
-				return 0
-			}
-			return n
-		}
+	n := r.sample.Load()
+	if n > 1 && r.allowed.Add(1)%n != 1 {
+		return 0
 	}
-	return 1
+	return n
 }
+
+// strangers are the statuses of refusals that need no token.
+var strangers = []int{400, 401, 404, 405}
 
 // cause writes what the caller must not see: why an upstream could not be reached, why keys
 // are missing, what an internal fault was, which issuer was nearly meant.

@@ -61,6 +61,13 @@ func (r *resolver) resolve(raw *rawConfig) *Config {
 	return c
 }
 
+// missing reports a key that is not there; one that is there and wrong has its fault already.
+func (r *resolver) missing(at *yaml.Node, key, hint string) {
+	if at.Kind == yaml.MappingNode && child(at, key) == nil {
+		r.fault(idMissing, at, key+" is missing", hint)
+	}
+}
+
 // defaultListenerConnections leaves a fifth of the process's file handles to upstreams, files
 // and the admin port.
 func defaultListenerConnections() int { return min(10_000, fileHandles()*4/5) }
@@ -121,9 +128,7 @@ func (r *resolver) issuer(raw *rawIssuer) token.IssuerConfig {
 		AllowClaims:   texts(raw.allowClaims.v),
 	}
 	if !raw.audience.set {
-		if raw.at.Kind == yaml.MappingNode && !r.has(raw.at, "audience") {
-			r.fault(idMissing, raw.at, "audience is missing", "write the name of this gateway's services as tokens carry it in aud, or none for tokens without aud")
-		}
+		r.missing(raw.at, "audience", "write the name of this gateway's services as tokens carry it in aud, or none for tokens without aud")
 	} else if a := r.audience(&raw.audience); a != nil {
 		c.Audience = *a
 	}
@@ -152,9 +157,7 @@ func (r *resolver) issuer(raw *rawIssuer) token.IssuerConfig {
 
 func (r *resolver) issuerName(raw *rawIssuer) string {
 	if !raw.issuer.set {
-		if raw.at.Kind == yaml.MappingNode && !r.has(raw.at, "issuer") {
-			r.fault(idMissing, raw.at, "issuer is missing", "write it exactly as tokens carry it in iss")
-		}
+		r.missing(raw.at, "issuer", "write it exactly as tokens carry it in iss")
 		return ""
 	}
 	u, err := url.Parse(raw.issuer.v)

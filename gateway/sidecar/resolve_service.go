@@ -22,7 +22,7 @@ func (r *resolver) service(raw *rawService) Service {
 		Hosts:        r.hosts(raw),
 		Issuers:      texts(raw.issuers.v),
 		Upstream:     r.upstream(raw),
-		ExplainNone:  raw.explain.or("scopes") == "none",
+		Explain:      explainOf(raw),
 		HideRoutes:   raw.hideRoutes.v,
 		IdentityMax:  raw.identityMax.or(defaultIdentityMax),
 		ForwardToken: raw.forwardToken.v,
@@ -58,10 +58,11 @@ func (r *resolver) service(raw *rawService) Service {
 	return s
 }
 
-func (r *resolver) missing(at *yaml.Node, key, hint string) {
-	if at.Kind == yaml.MappingNode && !r.has(at, key) {
-		r.fault(idMissing, at, key+" is missing", hint)
+func explainOf(raw *rawService) gate.Explain {
+	if raw.explain.or("scopes") == "none" {
+		return gate.ExplainNone
 	}
+	return gate.ExplainScopes
 }
 
 // policy loads the service's policy; its findings go into the same list.
@@ -211,8 +212,8 @@ func (r *resolver) upstreamHost(raw *rawService, up Upstream) string {
 // fieldName is a token of RFC 9110 section 5.6.2.
 var fieldName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-func (r *resolver) claimHeaders(raw *rawService) []ClaimHeader {
-	var out []ClaimHeader
+func (r *resolver) claimHeaders(raw *rawService) []gate.ClaimHeader {
+	var out []gate.ClaimHeader
 	seen := map[string]word{}
 	for _, h := range raw.claimHeaders {
 		name := gate.Fold(h.header.text)
@@ -225,7 +226,7 @@ func (r *resolver) claimHeaders(raw *rawService) []ClaimHeader {
 			r.fault(idHeader, h.header.node, fmt.Sprintf("header %s and %s are the same to a service that folds names", h.header.text, first.text), "")
 		default:
 			seen[name] = h.header
-			out = append(out, ClaimHeader{Header: h.header.text, Claim: h.claim.text})
+			out = append(out, gate.ClaimHeader{Header: h.header.text, Claim: h.claim.text})
 		}
 	}
 	return out

@@ -78,7 +78,7 @@ func (r *resolver) hostsOnce(raw *rawConfig, c *Config) {
 // badHosts tells a service whose hosts were written and could not be read; it is not one for
 // any host.
 func (r *resolver) badHosts(s *rawService) bool {
-	return s.hosts.set && len(s.hosts.node.Content) > 0 || !s.hosts.set && r.has(s.at, "hosts")
+	return s.hosts.set && len(s.hosts.node.Content) > 0 || !s.hosts.set && child(s.at, "hosts") != nil
 }
 
 // claimHeadersKept: a field that carries a claim to one service must never come from a client.

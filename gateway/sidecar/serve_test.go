@@ -38,8 +38,8 @@ func TestServesWhatThePolicyAllows(t *testing.T) {
 	}
 }
 
-// names of wire.md; a dashboard or an alert somewhere reads each of them.
-var wireMetrics = []string{
+// promised are the metrics' names; a dashboard or an alert somewhere reads each of them.
+var promised = []string{
 	"requests_total{service,route,method,code,reason}", "request_duration_seconds{service,route}", "upstream_duration_seconds{service,route}",
 	"jwks_age_seconds{issuer}", "jwks_keys{issuer}", "jwks_refreshes_total{issuer,trigger,result}", "jwks_stale{issuer}",
 	"unknown_kids_total{issuer,outcome}", "token_cache_hits_total", "token_cache_misses_total", "token_cache_entries",
@@ -76,7 +76,7 @@ func TestMetricsContract(t *testing.T) {
 			got[strings.TrimPrefix(f.GetName(), "scopegate_gateway_")] = labels
 		}
 	}
-	for _, name := range wireMetrics {
+	for _, name := range promised {
 		name, labels, _ := strings.Cut(strings.TrimSuffix(name, "}"), "{")
 		have, ok := got[name]
 		if !ok {

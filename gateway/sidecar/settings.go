@@ -12,7 +12,6 @@ import (
 // Setting is one scalar of gateway.yaml that a flag or an environment variable may set.
 type Setting struct {
 	Path string // as in the file, dotted: limits.connections
-	Help string
 }
 
 // Flag is the long name of the setting's flag, without dashes: limits-connections.
@@ -31,22 +30,22 @@ const variablePrefix = "SCOPEGATE_GATEWAY_"
 // services, trusted proxies) come from the file only.
 func Settings() []Setting {
 	return []Setting{
-		{"listen", "address of the data port"},
-		{"admin", "address of the admin port"},
-		{"limits.connections", "connections that the data port holds at once"},
-		{"limits.per_address", "connections that one client address may hold"},
-		{"tls.cert", "file with the certificate chain of the data port"},
-		{"tls.key", "file with the certificate's private key"},
-		{"tls.client_ca", "file with the authorities of client certificates"},
-		{"token_cache", "verified tokens that are remembered"},
-		{"drain_delay", "how long the data port stays open after SIGTERM"},
-		{"drain_timeout", "how long work in flight may take after that"},
-		{"ready", "all issuers must have had keys, or any"},
-		{"log.format", "auto, json or text"},
-		{"log.sample_allowed", "write every n-th line of allowed requests"},
-		{"hide_routes", "ask for a credential before saying that a route is unknown"},
-		{"identity_max", "bytes of all identity headers of one request"},
-		{"pprof", "serve /debug/pprof on the admin port to local peers"},
+		{"listen"},
+		{"admin"},
+		{"limits.connections"},
+		{"limits.per_address"},
+		{"tls.cert"},
+		{"tls.key"},
+		{"tls.client_ca"},
+		{"token_cache"},
+		{"drain_delay"},
+		{"drain_timeout"},
+		{"ready"},
+		{"log.format"},
+		{"log.sample_allowed"},
+		{"hide_routes"},
+		{"identity_max"},
+		{"pprof"},
 	}
 }
 

@@ -147,25 +147,17 @@ func (s *Sidecar) publish(n *state) {
 	}
 }
 
-// take builds and publishes a configuration that was read again, or reports why it cannot be
-// used; then what was served before goes on.
+// take serves a configuration that was read again, or, where it has errors and cfg is nil or it
+// cannot be built, goes on with what was served before; then it says what became of it.
 func (s *Sidecar) take(ctx context.Context, cfg *Config, findings policy.Findings) {
 	report := reloadReport{at: time.Now(), findings: findings}
 	before := s.current.Load()
 	if cfg != nil {
-		n, err := s.build(cfg, before)
-		if err != nil {
-			report.err = err
-		} else {
-			if n.verifier != before.verifier {
-				s.verifying.start(ctx, n.verifier)
-				awaitKeys(ctx, n.verifier)
-			}
-			// From here on nothing can fail.
-			s.publish(n)
-			s.verifying.keep(n.verifier)
-			report.ok, report.restart = true, restartOnly(s.began, cfg)
-		}
+		report.err = s.replace(ctx, cfg, before)
+		report.ok = report.err == nil
+	}
+	if report.ok {
+		report.restart = restartOnly(s.began, cfg)
 	}
 	s.last.Store(&report)
 	s.metrics.reloaded(before, s.current.Load(), &report)
@@ -173,6 +165,21 @@ func (s *Sidecar) take(ctx context.Context, cfg *Config, findings policy.Finding
 	if s.reloaded != nil {
 		s.reloaded(report)
 	}
+}
+
+// replace builds a configuration and publishes it. An error changes nothing.
+func (s *Sidecar) replace(ctx context.Context, cfg *Config, before *state) error {
+	n, err := s.build(cfg, before)
+	if err != nil {
+		return err
+	}
+	if n.verifier != before.verifier {
+		s.verifying.start(ctx, n.verifier)
+		awaitKeys(ctx, n.verifier)
+	}
+	s.publish(n)
+	s.verifying.keep(n.verifier)
+	return nil
 }
 
 func (s *Sidecar) logReload(r *reloadReport) {

@@ -5,7 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"syscall"
+
+	"github.com/scopegate/scopegate/gateway/proxy"
 )
 
 // listenerTLS reads the certificate of the data port.
@@ -31,8 +32,8 @@ func (r *resolver) listenerTLS(raw *rawTLS) *ListenerTLS {
 }
 
 // clientTLS reads what the gateway shows to, and expects of, an https upstream.
-func (r *resolver) clientTLS(raw *rawTLS) UpstreamTLS {
-	u := UpstreamTLS{CA: r.pem(raw.ca), Cert: r.pem(raw.cert), Key: r.pem(raw.key), ServerName: raw.serverName.v}
+func (r *resolver) clientTLS(raw *rawTLS) proxy.UpstreamTLS {
+	u := proxy.UpstreamTLS{CA: r.pem(raw.ca), Cert: r.pem(raw.cert), Key: r.pem(raw.key), ServerName: raw.serverName.v}
 	if raw.cert.set != raw.key.set {
 		r.fault(idMissing, raw.at, "upstream_tls: cert and key go together", "")
 	}
@@ -98,13 +99,4 @@ func (l *ListenerTLS) serverTLS() (*tls.Config, error) {
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return c, nil
-}
-
-// fileHandles is how many files the process may have open.
-func fileHandles() int {
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return 1024
-	}
-	return int(min(l.Cur, 1<<30))
 }

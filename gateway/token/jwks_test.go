@@ -343,7 +343,7 @@ func TestWaitingEndsWithTheRequest(t *testing.T) {
 	})
 }
 
-// Somebody who guesses the next key id must not lock it out: hardening 9.
+// Somebody who guesses the next key id must not lock it out.
 func TestGuessOfTheNextKidDoesNotPoisonIt(t *testing.T) {
 	inWorld(t, []string{"ec256", "ec256-next"}, func(s *issuerServer, _ *IssuerConfig) { s.publish("ec256") }, func(w *world) {
 		w.want("the guess", w.askRaw(invented("ec256-next")), ReasonUnknownKey)
