@@ -65,7 +65,7 @@ func TestNeverTwice(t *testing.T) {
 
 // TestStrayAnswer: a service that sends a body after the head of a HEAD's answer
 // must not have those bytes taken for the next caller's answer (measured with
-// http.Transport, hardening 15).
+// http.Transport).
 func TestStrayAnswer(t *testing.T) {
 	up := rawService(t, func(conn net.Conn) {
 		for r := bufio.NewReader(conn); ; {

@@ -165,7 +165,7 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
-// TestHandshakeIsChecked: hardening 17, what makes no WebSocket opens nothing.
+// TestHandshakeIsChecked: what makes no WebSocket opens nothing.
 func TestHandshakeIsChecked(t *testing.T) {
 	s, up := newStrictService(t)
 	r := newRig(t, rigConfig{upstream: up})
@@ -221,7 +221,7 @@ func TestFalse101(t *testing.T) {
 }
 
 // TestTunnelEnds: a tunnel is not a way to stay when the right to be there has
-// gone (hardening 17).
+// gone.
 func TestTunnelEnds(t *testing.T) {
 	expectEnd := func(t *testing.T, r *rig, b io.Reader) {
 		t.Helper()
