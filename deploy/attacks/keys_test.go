@@ -58,7 +58,7 @@ var jwksFaults = []struct {
 		case <-time.After(5 * time.Second):
 		}
 	}},
-	{"redirects in a circle", "hardening 8", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", 302) }},
+	{"redirects in a circle", "hardening 8", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusFound) }},
 	{"a redirect to a file", "CVE-2026-41413 (Istio)", redirect("file:///etc/passwd")},
 	{"a redirect to a metadata service", "CVE-2026-41413 (Istio)", redirect("http://169.254.169.254/latest/")},
 	{"two keys with one id", "wire.md: neither counts", func(w http.ResponseWriter, _ *http.Request) {
