@@ -36,6 +36,7 @@ var (
 	ErrKeyGeneration      = errors.New("the key ring changed since it was read")       // read it again and decide again
 	ErrKeyNotFound        = errors.New("signing key not found")                        // no row with this kid
 	ErrKeyExists          = errors.New("a signing key with this id exists")            // kid is a thumbprint: the same key
+	ErrStoreUnavailable   = errors.New("the store cannot do this now")                 // locked by another process, disk full: it may pass
 	ErrConflict           = errors.New("the row changed since it was read")            // a compare-and-set lost
 )
 

@@ -19,6 +19,8 @@ import (
 //
 // A Tx is good until its fn returns and belongs to one goroutine.
 type Store interface {
+	// Both return ctx's error when ctx ended them, and ErrStoreUnavailable for a
+	// fault that may pass by itself.
 	View(ctx context.Context, fn func(Tx) error) error
 	Update(ctx context.Context, fn func(Tx) error) error
 	KeyStore

@@ -79,6 +79,7 @@ var verdicts = []verdict{
 
 	{account.ErrThrottled, 429, "throttled", "", noChallenge},
 	{account.ErrBusy, 503, "busy", "", noChallenge},
+	{account.ErrStoreUnavailable, 503, "store_unavailable", "Service Unavailable", noChallenge},
 	{token.ErrNoSigner, 503, "no_signing_key", "Service Unavailable", noChallenge},
 
 	{errClientGone, 499, "client_closed", "", noChallenge},
@@ -129,8 +130,11 @@ func (v verdict) answer(err error) answer {
 		a.detail = http.StatusText(v.status)
 	}
 	var later *retryLater
-	if errors.As(err, &later) {
+	switch {
+	case errors.As(err, &later):
 		a.header.Set("Retry-After", seconds(later.after))
+	case v.is == account.ErrStoreUnavailable:
+		a.header.Set("Retry-After", seconds(storeRetry))
 	}
 	switch {
 	case v.challenge == insufficientScope && refusal != nil && len(refusal.Scopes) > 0:
@@ -140,6 +144,9 @@ func (v verdict) answer(err error) answer {
 	}
 	return a
 }
+
+// storeRetry is when a client may come back to a store that was locked or full.
+const storeRetry = 5 * time.Second
 
 // retryLater adds to an error when it is worth trying again.
 type retryLater struct {

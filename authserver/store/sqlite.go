@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 
 	"github.com/scopegate/scopegate/authserver/account"
 	"modernc.org/sqlite"
@@ -138,6 +139,26 @@ func (s *SQLite) Update(ctx context.Context, fn func(account.Tx) error) error {
 }
 
 func run(ctx context.Context, db *sql.DB, readOnly bool, fn func(account.Tx) error) error {
+	return explain(ctx, transact(ctx, db, readOnly, fn))
+}
+
+// explain gives the two faults that are nobody's mistake their names: the caller
+// went away, or SQLite cannot do it now but may in a moment (a lock held by
+// another process, a full disk).
+func explain(ctx context.Context, err error) error {
+	if failed(err, codeInterrupt) || errors.Is(err, sql.ErrTxDone) {
+		if gone := ctx.Err(); gone != nil {
+			return gone
+		}
+	}
+	var e *sqlite.Error
+	if errors.As(err, &e) && slices.Contains(passing, e.Code()&0xff) {
+		return fmt.Errorf("%w: %w", account.ErrStoreUnavailable, err)
+	}
+	return err
+}
+
+func transact(ctx context.Context, db *sql.DB, readOnly bool, fn func(account.Tx) error) error {
 	t, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -161,10 +182,15 @@ type tx struct {
 // Extended result codes of SQLite (sqlite.org/rescode.html) that the rules above
 // have a word for.
 const (
+	codeInterrupt  = 9
 	codeForeignKey = 787
 	codePrimaryKey = 1555
 	codeUnique     = 2067
 )
+
+// passing are SQLite's primary result codes for what may be over in a moment:
+// busy, locked, read-only, input/output, full, cannot open.
+var passing = []int{5, 6, 8, 10, 13, 14}
 
 // failed reports whether err is one of SQLite's extended result codes.
 func failed(err error, codes ...int) bool {
