@@ -241,6 +241,9 @@ func TestExitCodes(t *testing.T) {
 	if err := os.Rename("broken.db", "broken/authserver.db"); err != nil {
 		t.Fatal(err)
 	}
+	if code, _, stderr := command(t, nil, "migrate", "--data", "migrated"); code != 0 {
+		t.Fatalf("migrate: exit %d %s", code, stderr)
+	}
 	free := []string{"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
 	for name, c := range map[string]struct {
 		args []string
@@ -265,7 +268,8 @@ func TestExitCodes(t *testing.T) {
 			"SCOPEGATE_AUTHSERVER_MASTER_KEY": key, "SCOPEGATE_AUTHSERVER_MASTER_KEY_FILE": "x"}, 2, "are both set"},
 		"absent master key":     {free, map[string]string{"SCOPEGATE_AUTHSERVER_MASTER_KEY_FILE": "none"}, 2, "read master key"},
 		"health, nobody there":  {[]string{"health", "--admin", "127.0.0.1:1"}, nil, 1, "health:"},
-		"user who is not there": {[]string{"user", "disable", "nobody", "--data", "fresh2"}, nil, 1, "user not found"},
+		"user who is not there": {[]string{"user", "disable", "nobody", "--data", "migrated"}, nil, 1, "user not found"},
+		"keys of no database":   {[]string{"keys", "list", "--data", "typo"}, nil, 2, "no database to work on"},
 	} {
 		code, stdout, stderr := command(t, c.env, c.args...)
 		if code != c.code || !strings.Contains(stdout+stderr, c.says) {
@@ -274,6 +278,9 @@ func TestExitCodes(t *testing.T) {
 		if strings.Contains(stdout+stderr, key) {
 			t.Errorf("%s: the master key is shown", name)
 		}
+	}
+	if _, err := os.Stat("typo"); err == nil {
+		t.Error("a command made a database where there was none")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -16,12 +17,20 @@ import (
 // The commands here work on the database directly, beside a running server if
 // there is one: it sees changed keys within half a minute, all else at once.
 
-// withStore opens the store of the configuration for one command.
+// withStore opens the store of the configuration for one command. It makes none:
+// a slip in --data must not leave an empty database and a master key behind.
 func (p *program) withStore(fn func(context.Context, server.Config, *store.SQLite) error) error {
 	cfg, err := p.load()
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(server.DatabasePath(cfg)); err != nil {
+		return &usageError{fmt.Errorf("no database to work on: %w", err)}
+	}
+	return p.openStore(cfg, fn)
+}
+
+func (p *program) openStore(cfg server.Config, fn func(context.Context, server.Config, *store.SQLite) error) error {
 	db, err := store.OpenSQLite(p.ctx, server.DatabasePath(cfg))
 	if err != nil {
 		return &usageError{err}
@@ -43,7 +52,11 @@ type migrateCommand struct{}
 
 // Run opens the store, which is what applies migrations.
 func (migrateCommand) Run(p *program) error {
-	return p.withStore(func(_ context.Context, cfg server.Config, _ *store.SQLite) error {
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	return p.openStore(cfg, func(_ context.Context, cfg server.Config, _ *store.SQLite) error {
 		fmt.Fprintf(p.stdout, "%s is up to date\n", server.DatabasePath(cfg))
 		return nil
 	})
