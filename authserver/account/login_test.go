@@ -130,7 +130,7 @@ func TestWrongPasswordsSlowButNeverLock(t *testing.T) {
 		_, err := w.Login(t.Context(), from, account.Login{Username: "boss", Password: pass})
 		return err
 	}
-	for i := range 30 {
+	for i := range 64 {
 		want(t, fmt.Sprint("guess ", i), try(attacker, "guess"), account.ErrCredentials)
 	}
 	before := w.HashStats().Hashes
@@ -237,7 +237,7 @@ func TestBudgetRefills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.join("boss")
-		for range 30 {
+		for range 64 {
 			w.try("boss", "guess")
 		}
 		_, err := w.try("boss", password)

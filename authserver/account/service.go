@@ -43,7 +43,7 @@ type Config struct {
 	Join     Lanes  // the smaller one of signups, 128 waiting
 
 	AddressBudget Budget // failed logins per address: 100, then one a second
-	AccountBudget Budget // failed logins per account and network: 30, then one a minute
+	AccountBudget Budget // failed logins per account and network: a network's quarter of Login, then one a minute
 	SignupBudget  Budget // signups per address: 200, then one in two seconds
 
 	// HashWait, when set, is told how long each hashing waited for its turn;
@@ -111,7 +111,7 @@ func (c Config) withDefaults() Config {
 	c.Login = c.Login.withDefaults(256)
 	c.Join = c.Join.withDefaults(128)
 	c.AddressBudget = c.AddressBudget.withDefaults(100, time.Second)
-	c.AccountBudget = c.AccountBudget.withDefaults(30, time.Minute)
+	c.AccountBudget = c.AccountBudget.withDefaults(max(1, c.Login.Waiting/4), time.Minute)
 	c.SignupBudget = c.SignupBudget.withDefaults(200, 2*time.Second)
 	if c.HashWait == nil {
 		c.HashWait = func(string, time.Duration) {}

@@ -395,6 +395,27 @@ func TestRevokedKeyIsGoneAtOnce(t *testing.T) {
 	}
 }
 
+// TestClockSetBack: a key from the future is not used; once it is withdrawn, a
+// new one takes over as after any withdrawal.
+func TestClockSetBack(t *testing.T) {
+	store := &rows{}
+	r := testRing(t, store, start.AddDate(1, 0, 0))
+	r.generate = func() (*rsa.PrivateKey, error) { return pool()[2], nil }
+	if err := r.Refresh(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Login(testLogin(), start); !errors.Is(err, ErrNoSigner) {
+		t.Errorf("signed with a key from the future: %v", err)
+	}
+	store.list[0].RevokedAt, store.list[0].Sealed = start, nil
+	if err := r.Refresh(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	if kid := signedWith(t, r, start.Add(DefaultTimetable().MinLead())); kid != store.list[1].KID {
+		t.Errorf("signs with %s", kid)
+	}
+}
+
 func TestWrongMasterKeyNeverMakesANewKey(t *testing.T) {
 	store := &rows{}
 	testRing(t, store, start)
