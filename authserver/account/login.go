@@ -16,10 +16,9 @@ type Login struct {
 
 // Granted is what a login yields; package token writes it into a token.
 type Granted struct {
-	User     User
-	Roles    []string // names, by role id
-	Scopes   []string // sorted, without repeats, never nil
-	AuthTime time.Time
+	User   User
+	Roles  []string // names, by role id
+	Scopes []string // sorted, without repeats, never nil
 }
 
 // Login judges a password and, if it is right, what the user may hold at this
@@ -32,7 +31,7 @@ func (s *Service) Login(ctx context.Context, peer netip.Addr, in Login) (Granted
 	if err != nil {
 		return Granted{}, err
 	}
-	out := Granted{User: user, AuthTime: time.Now()}
+	out := Granted{User: user}
 	err = s.store.View(ctx, func(tx Tx) error {
 		live, err := loadLive(ctx, tx, user.OrgID, user.ID)
 		if err != nil {

@@ -99,8 +99,7 @@ func openFile(path string, readOnly bool) (*sql.DB, error) {
 	return db, nil
 }
 
-// Created reports whether this opening made the database: only then may a
-// master key be made too.
+// Created reports whether this opening made the database.
 func (s *SQLite) Created() bool { return s.created }
 
 // Empty reports whether nothing was ever kept here: no organization and no key.
