@@ -71,7 +71,7 @@ func (c *healthCmd) address(a *app) string {
 			return cfg.Admin
 		}
 	}
-	return "127.0.0.1:9001"
+	return sidecar.DefaultAdmin
 }
 
 func (c *healthCmd) ask(ctx context.Context, address string) health {

@@ -161,9 +161,9 @@ func TestAHalfWrittenPolicyNeverServes(t *testing.T) {
 	g.awaitLog("reloaded", 1)
 	half := "version: 1\nservice: target\nscopes: { target.data.admin: A }\nroutes:\n  /public/**: { GET: public }\n"
 	path := filepath.Join(g.folder, "policy.yaml")
-	for range 3 {
+	for round := range 3 {
 		for _, text := range []string{half, half + "  /admin: { GET: target.data.admin }\n", whole} {
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			if err := os.WriteFile(path, fmt.Appendf(nil, "%s# %d\n", text, round), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			for end := time.Now().Add(250 * time.Millisecond); time.Now().Before(end); {

@@ -130,6 +130,36 @@ func (r *reader) lintTwins(p *Policy, route *Route) {
 			return
 		}
 	}
+	for _, twin := range acceptedTwins(path) {
+		other := p.root.find(twin.path)
+		if other == nil || other == route || !other.Accepts(twin.rule) {
+			continue
+		}
+		if strict, weaker := p.weakened(route, other); weaker != nil {
+			r.reportAt(other.line, other.column, idWeakerTwin, "do not accept it here, or ask for as much as there",
+				"%s accepts %s, so %s %s is let through for less than %s asks in line %d, which some services take for the same path",
+				other.Template(), twin.rule, weaker.method, twin.path, route.Template(), strict.line)
+			return
+		}
+	}
+}
+
+// acceptedTwin is a spelling of a path that only an exception lets through.
+type acceptedTwin struct {
+	rule GuardRule
+	path string
+}
+
+// acceptedTwins are what a service that drops parameters, or takes other octets for slashes, reads
+// as path.
+func acceptedTwins(path string) []acceptedTwin {
+	last := strings.LastIndexByte(path, '/')
+	with := func(separator string) string { return path[:last] + separator + path[last+1:] }
+	out := []acceptedTwin{{RuleSemicolon, path + ";x"}}
+	if last > 0 {
+		out = append(out, acceptedTwin{RuleEncodedSlash, with("%2F")}, acceptedTwin{RuleEncodedBackslash, with("%5C")}, acceptedTwin{RuleEmptySegment, with("//")})
+	}
+	return out
 }
 
 // weakened finds a method that both routes answer and for which other asks for

@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -108,62 +107,4 @@ func adminServer(h http.Handler) *http.Server {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
-}
-
-// The page /policy: what is loaded.
-type (
-	policyPage struct {
-		Config     string        `json:"config"`
-		LoadedAt   time.Time     `json:"loaded_at"`
-		LastReload reloadPage    `json:"last_reload"`
-		Services   []servicePage `json:"services"`
-		Issuers    []issuerPage  `json:"issuers"`
-	}
-	reloadPage struct {
-		At            time.Time `json:"at"`
-		Successful    bool      `json:"successful"`
-		RestartNeeded []string  `json:"restart_needed"`
-		Errors        []string  `json:"errors"`
-	}
-	servicePage struct {
-		Service  string      `json:"service"`
-		Hash     string      `json:"hash"`
-		File     string      `json:"file"`
-		Hosts    []string    `json:"hosts"`
-		Upstream string      `json:"upstream"`
-		Issuers  []string    `json:"issuers"`
-		Routes   []routePage `json:"routes"`
-	}
-	routePage struct {
-		Path    string     `json:"path"`
-		Line    int        `json:"line"`
-		Methods []rulePage `json:"methods"`
-	}
-	rulePage struct {
-		Method      string `json:"method"`
-		Requirement string `json:"requirement"`
-		Line        int    `json:"line"`
-	}
-	issuerPage struct {
-		Issuer     string   `json:"issuer"`
-		Source     string   `json:"source"`
-		Keys       int      `json:"keys"`
-		KeyIDs     []string `json:"key_ids"`
-		Skipped    []string `json:"skipped"` // why other keys of the set are not used
-		AgeSeconds float64  `json:"age_seconds"`
-		HadKeys    bool     `json:"had_keys"`
-		Usable     bool     `json:"usable"`
-		Stale      bool     `json:"stale"`
-		LastError  string   `json:"last_error,omitempty"`
-	}
-)
-
-func (s *Sidecar) showPolicy(w http.ResponseWriter) {
-	body, err := json.MarshalIndent(s.describe(), "", "  ")
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(body, '\n'))
 }

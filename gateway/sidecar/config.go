@@ -74,6 +74,14 @@ type Upstream struct {
 	TLS     proxy.UpstreamTLS // already checked
 }
 
+// String is the upstream as it may be written in gateway.yaml.
+func (u Upstream) String() string {
+	if u.Scheme == "unix" {
+		return "unix:" + u.Address
+	}
+	return u.Scheme + "://" + u.Address
+}
+
 // ListenerTLS holds the PEM texts of the data port, already checked.
 type ListenerTLS struct {
 	Cert, Key, ClientCA string
@@ -97,10 +105,12 @@ type Timeouts struct {
 	TunnelMax  time.Duration // a tunnel on a public route
 }
 
-// The defaults of every key that may be left out; config/README.md repeats them.
+// DefaultAdmin is the address of the admin port where nothing else is said.
+const DefaultAdmin = "127.0.0.1:9001"
+
+// The defaults of the other keys that may be left out; config/README.md repeats them.
 const (
 	defaultListen       = "127.0.0.1:8001"
-	defaultAdmin        = "127.0.0.1:9001"
 	defaultPerAddress   = 1024
 	defaultTokenCache   = 100_000
 	defaultDrainDelay   = 5 * time.Second

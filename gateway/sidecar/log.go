@@ -37,26 +37,20 @@ func (q *logQueue) run(stop <-chan struct{}) {
 	q.mu.Lock()
 	q.queue = queue
 	q.mu.Unlock()
-	for {
+	for stopped := false; !stopped; {
 		select {
 		case e := <-queue:
 			q.write(e)
-			continue
 		case <-stop:
+			stopped = true
 		}
-		break
 	}
-	q.mu.Lock() // whoever holds the read lock has put its line
+	q.mu.Lock() // whoever held the read lock has put its line, and nobody finds the queue any more
 	q.queue = nil
 	q.mu.Unlock()
-	for {
-		select {
-		case e := <-queue:
-			q.write(e)
-			continue
-		default:
-		}
-		return
+	close(queue)
+	for e := range queue {
+		q.write(e)
 	}
 }
 

@@ -26,7 +26,7 @@ type resolver struct {
 func (r *resolver) resolve(raw *rawConfig) *Config {
 	c := &Config{
 		Listen:       r.address(raw.listen, defaultListen),
-		Admin:        r.address(raw.admin, defaultAdmin),
+		Admin:        r.address(raw.admin, DefaultAdmin),
 		TokenCache:   raw.tokenCache.or(defaultTokenCache),
 		DrainDelay:   raw.drainDelay.or(defaultDrainDelay),
 		DrainTimeout: raw.drainTimeout.or(defaultDrainTimeout),

@@ -99,7 +99,7 @@ func (s *Sidecar) AdminHandler() http.Handler { return s.admin() }
 // Serve answers on both listeners until ctx ends, then drains, and closes them. It returns
 // nil after a drain in which everything in flight came to its end, and an error when a
 // listener failed or work had to be cut off.
-func (s *Sidecar) Serve(ctx context.Context, data, admin net.Listener) (err error) {
+func (s *Sidecar) Serve(ctx context.Context, data, admin net.Listener) error {
 	stopLog := make(chan struct{})
 	var logging sync.WaitGroup
 	logging.Go(func() { s.queue.run(stopLog) })
