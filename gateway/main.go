@@ -21,6 +21,7 @@ const (
 type commands struct {
 	Serve    serveCmd    `cmd:"" default:"withargs" help:"Serve the configured services; the default without a verb."`
 	Validate validateCmd `cmd:"" help:"Check policies and gateway.yaml files for faults."`
+	Test     testCmd     `cmd:"" help:"Ask policies what their personas expect, and show what those do not cover."`
 	Explain  explainCmd  `cmd:"" help:"Show how a policy decides about one request, and why."`
 	Can      canCmd      `cmd:"" help:"Show everything that a token may do."`
 	Who      whoCmd      `cmd:"" help:"Show the smallest sets of scopes that may make a request."`

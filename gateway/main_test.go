@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //	code N gateway …        runs the gateway and wants exit code N
 //	json PATH VALUE         wants a member of the JSON object on standard output
 //	admin-port STATUS BODY  answers every request so on an address that it puts into $ADMIN
+//	paste PATH FILE         appends a string of the JSON object on standard output to a file
 //	mint CLAIMS TOKEN JWKS  writes a signed token with these claims, and its key, into two files
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -38,6 +39,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":       wantCode,
 			"json":       wantJSON,
+			"paste":      paste,
 			"admin-port": adminPort,
 			"mint":       mint,
 		},
@@ -68,26 +70,33 @@ func wantJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: json path value")
 	}
+	if got := member(ts, args[0]); (got == args[1]) == neg {
+		ts.Fatalf("%s is %s, want %s", args[0], got, args[1])
+	}
+}
+
+// member is a member of the JSON object on standard output: a string as it is, else JSON.
+func member(ts *testscript.TestScript, path string) string {
 	var v any
 	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &v); err != nil {
 		ts.Fatalf("standard output is no JSON: %v", err)
 	}
-	for _, name := range strings.Split(args[0], ".") {
+	for _, name := range strings.Split(path, ".") {
 		switch at := v.(type) {
 		case map[string]any:
 			member, ok := at[name]
 			if !ok {
-				ts.Fatalf("there is no member %s of %s", name, args[0])
+				ts.Fatalf("there is no member %s of %s", name, path)
 			}
 			v = member
 		case []any:
 			i, err := strconv.Atoi(name)
 			if err != nil || i >= len(at) {
-				ts.Fatalf("there is no element %s of %s", name, args[0])
+				ts.Fatalf("there is no element %s of %s", name, path)
 			}
 			v = at[i]
 		default:
-			ts.Fatalf("%s has no members at %s", args[0], name)
+			ts.Fatalf("%s has no members at %s", path, name)
 		}
 	}
 	got, ok := v.(string)
@@ -96,9 +105,14 @@ func wantJSON(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		got = string(b)
 	}
-	if (got == args[1]) == neg {
-		ts.Fatalf("%s is %s, want %s", args[0], got, args[1])
-	}
+	return got
+}
+
+func paste(ts *testscript.TestScript, _ bool, args []string) {
+	file := ts.MkAbs(args[1])
+	src, err := os.ReadFile(file)
+	ts.Check(err)
+	ts.Check(os.WriteFile(file, append(src, member(ts, args[0])...), 0o600))
 }
 
 func adminPort(ts *testscript.TestScript, _ bool, args []string) {
