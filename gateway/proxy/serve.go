@@ -58,11 +58,16 @@ func (p *Proxy) newServer() *http.Server {
 	return s
 }
 
+// Protocols are the names under which ALPN finds what is spoken here (RFC 7301 section 6), the
+// best first. A client that offers others only is refused in the handshake; HTTP/1.0 has a name
+// of its own, which curl offers alone with --http1.0.
+func Protocols() []string { return []string{"h2", "http/1.1", "http/1.0"} }
+
 // Serve accepts from l until [Proxy.Drain] or [Proxy.Close], after which it
 // returns nil. With a TLS configuration every connection is TLS, and ALPN
 // chooses between HTTP/2 and HTTP/1.1; without one HTTP/2 is spoken to clients
 // that begin with its preface. Configurations that t.GetConfigForClient returns
-// must name the protocols themselves: h2, http/1.1. One Proxy serves any number
+// must name the [Protocols] themselves. One Proxy serves any number
 // of listeners.
 func (p *Proxy) Serve(l net.Listener, t *tls.Config) error {
 	limited := &listener{Listener: l, set: p.conns, tls: t != nil}
@@ -78,7 +83,7 @@ func (p *Proxy) Serve(l net.Listener, t *tls.Config) error {
 	if t != nil {
 		// Not ServeTLS, which keeps its configuration in the one http.Server.
 		t = t.Clone()
-		t.NextProtos = []string{"h2", "http/1.1"}
+		t.NextProtos = Protocols()
 		accept = tls.NewListener(limited, t)
 	}
 	err := p.server.Serve(accept)

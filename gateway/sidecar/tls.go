@@ -80,7 +80,7 @@ func pool(text string) (*x509.CertPool, error) {
 	return p, nil
 }
 
-// serverTLS is the listener's side: TLS 1.2 at least, HTTP/2 or HTTP/1.1, and a client
+// serverTLS is the listener's side: TLS 1.2 at least, the lane's protocols, and a client
 // certificate where an authority for it is named.
 func (l *ListenerTLS) serverTLS() (*tls.Config, error) {
 	pair, err := tls.X509KeyPair([]byte(l.Cert), []byte(l.Key))
@@ -89,7 +89,7 @@ func (l *ListenerTLS) serverTLS() (*tls.Config, error) {
 	}
 	c := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"h2", "http/1.1"},
+		NextProtos:   proxy.Protocols(),
 		Certificates: []tls.Certificate{pair},
 	}
 	if l.ClientCA != "" {

@@ -90,7 +90,7 @@ func TestTLS(t *testing.T) {
 	for _, c := range []struct {
 		offer []string
 		want  string
-	}{{[]string{"h2", "http/1.1"}, "h2"}, {[]string{"http/1.1"}, "http/1.1"}, {nil, ""}} {
+	}{{[]string{"h2", "http/1.1"}, "h2"}, {[]string{"http/1.1"}, "http/1.1"}, {[]string{"http/1.0"}, "http/1.0"}, {nil, ""}} {
 		state, err := a.dial(w, &tls.Config{NextProtos: c.offer})
 		if c.want == "h2" {
 			if err == nil && state.NegotiatedProtocol != "h2" {
