@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -145,6 +146,9 @@ func (e *exchange) join(res *http.Response, service io.ReadWriteCloser) {
 	if e.body == nil {
 		e.carried = in.Load() // over HTTP/2 the body counts itself
 	}
+	if e.client.Err() != nil {
+		e.cutBy(errGone) // it reset the stream
+	}
 	e.completed = context.Cause(e.ctx) == nil
 }
 
@@ -200,7 +204,15 @@ func (e *exchange) open(res *http.Response) (end, error) {
 		e.cutBy(errGone)
 		return nil, err
 	}
-	return &socketEnd{conn, rw.Reader}, nil
+	return &socketEnd{conn, io.MultiReader(early(rw.Reader), conn)}, nil
+}
+
+// early takes what the client sent behind its handshake out of net/http's reader. The rest has
+// to be read from the connection itself: that reader takes the end of what a client sends for
+// the end of the client, and cancels the request while the service may still have a last word.
+func early(r *bufio.Reader) io.Reader {
+	text, _ := r.Peek(r.Buffered()) // no error: it is there
+	return bytes.NewReader(text)
 }
 
 // openStream answers an extended CONNECT: 200, without the key's answer.
@@ -230,10 +242,10 @@ func switchFields(in http.Header) http.Header {
 
 type socketEnd struct {
 	net.Conn
-	buffered *bufio.Reader // what came behind the handshake, then the connection
+	all io.Reader // what came behind the handshake, then the connection
 }
 
-func (s *socketEnd) Read(p []byte) (int, error) { return s.buffered.Read(p) }
+func (s *socketEnd) Read(p []byte) (int, error) { return s.all.Read(p) }
 
 func (s *socketEnd) closeWrite() { halfClose(s.Conn) }
 

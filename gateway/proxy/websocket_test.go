@@ -50,6 +50,9 @@ func socketService(t testing.TB) proxy.UpstreamConfig {
 		frame := make([]byte, len(helloMasked))
 		for {
 			if _, err := io.ReadFull(r, frame); err != nil || string(frame) != helloMasked {
+				if err == io.EOF && req.Header.Get("X-Last-Word") != "" {
+					io.WriteString(c, hello)
+				}
 				return
 			}
 			io.WriteString(c, hello)
@@ -94,8 +97,19 @@ func TestWebSocket(t *testing.T) {
 		}
 		c.Close()
 		x := r.next(t, "the tunnel", func(x record) bool { return x.Status == 101 })
-		if x.BytesOut != 3*int64(len(hello)) || x.BytesIn != 3*int64(len(helloMasked)) {
+		if x.BytesOut != 3*int64(len(hello)) || x.BytesIn != 3*int64(len(helloMasked)) || x.Err != nil {
 			t.Errorf("%+v", x)
+		}
+	})
+	t.Run("over HTTP/1.1, the service has the last word", func(t *testing.T) {
+		c, b, _ := r.openSocket(t, "/socket", "Authorization: Bearer reader\r\nX-Last-Word: 1\r\n")
+		expectHello(t, c, b)
+		c.(interface{ CloseWrite() error }).CloseWrite()
+		if last, err := io.ReadAll(b); string(last) != hello || err != nil {
+			t.Errorf("after the client's last byte came %q, %v", last, err)
+		}
+		if x := r.next(t, "the tunnel", func(x record) bool { return x.Status == 101 }); x.Err != nil {
+			t.Errorf("recorded as cut: %v", x.Err)
 		}
 	})
 	t.Run("needs the token of its route", func(t *testing.T) {
