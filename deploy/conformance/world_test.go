@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -63,6 +64,14 @@ type gateway struct {
 	port   string
 	ca     string // file with the certificate of a secure one, which is for localhost
 	log    *screen
+}
+
+// url is the gateway's address with a path.
+func (g *gateway) url(path string) string {
+	if g.secure {
+		return "https://localhost:" + g.port + path
+	}
+	return "http://localhost:" + g.port + path
 }
 
 // startGateway serves the routes of a policy in front of upstream until the test ends.
@@ -138,7 +147,7 @@ func certify(t testing.TB) (certificate, key string) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

@@ -1,23 +1,16 @@
 package main
 
 import (
-	"context"
-	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/scopegate/scopegate/deploy/parts"
+	"github.com/scopegate/scopegate/deploy/uvicorn"
 )
-
-// debianPython is the interpreter that Debian's packages belong to; another python3 that
-// comes first in PATH does not see them.
-const debianPython = "/usr/bin/python3"
 
 // pythonService runs the demo's own FastAPI service, taken out of demo.md, against the auth
 // server at auth, and returns its URL. Two things are changed: the auth server's address,
@@ -28,11 +21,7 @@ func pythonService(t *testing.T, auth string) string {
 	if err != nil {
 		parts.Missing(t, "shared", err.Error())
 	}
-	probe := exec.CommandContext(t.Context(), debianPython, "-c", "import fastapi, jwt, httpx, uvicorn, multipart")
-	if out, err := probe.CombinedOutput(); err != nil {
-		parts.Missing(t, "python", "Debian's python3-fastapi python3-jwt python3-httpx uvicorn python3-multipart: "+
-			err.Error()+" "+lastLine(string(out)))
-	}
+	uvicorn.Require(t, "fastapi", "jwt", "httpx", "uvicorn", "multipart")
 	blocks := regexp.MustCompile("(?s)```python\n(.*?)```").FindAllStringSubmatch(string(demo), -1)
 	if len(blocks) != 2 {
 		t.Fatalf("demo.md has %d blocks of Python, want its router and its dependency", len(blocks))
@@ -57,43 +46,7 @@ func pythonService(t *testing.T, auth string) string {
 			t.Fatal(err)
 		}
 	}
-	return serveUvicorn(t, dir)
-}
-
-// serveUvicorn hands a listening socket to uvicorn, so that nothing has to wait for a port:
-// what connects early stands in the queue until the service accepts.
-func serveUvicorn(t *testing.T, dir string) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	socket, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	service := exec.CommandContext(ctx, debianPython, "-m", "uvicorn", "main:app", "--fd", "3")
-	service.Dir = dir
-	service.Env = []string{"PATH=/usr/bin:/bin"} // no proxy, no foreign module path
-	service.ExtraFiles = []*os.File{socket}
-	output := newScreen()
-	service.Stdout, service.Stderr = output, output
-	service.Cancel = func() error { return service.Process.Signal(os.Interrupt) }
-	service.WaitDelay = 10 * time.Second
-	if err := service.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = service.Wait() // how uvicorn calls being interrupted is its own business
-		if t.Failed() {
-			t.Log(output.text.String())
-		}
-	})
-	return "http://" + listener.Addr().String()
+	return uvicorn.Serve(t, dir, "main:app")
 }
 
 func sharedFolder() string {
@@ -101,11 +54,6 @@ func sharedFolder() string {
 		return folder
 	}
 	return filepath.Join("..", "..", "..", "shared")
-}
-
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1]
 }
 
 // TestTheDemosPythonServiceAndTheGatewayAgree gives each kind of token to the demo's
