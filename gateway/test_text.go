@@ -194,6 +194,9 @@ func (t *tested) printGaps(a *app) {
 		rows = append(rows, row)
 	}
 	writeTable(a.stdout, "  ", rows)
-	a.printf("\nThese personas would cover it. Paste them below `personas:`, in %s or in a *.test.yaml beside it:\n\n%s\n",
-		t.file, policy.YAML(t.report.Coverage.Proposed))
+	where, head := "below `personas:`, in "+t.file+" or in a *.test.yaml beside it", ""
+	if len(t.policy.Personas()) == 0 {
+		where, head = "at the end of "+t.file, "personas:\n"
+	}
+	a.printf("\nThese personas would cover it. Paste them %s:\n\n%s%s\n", where, head, policy.YAML(t.report.Coverage.Proposed))
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -89,10 +90,15 @@ func (r *Rule) sampleMethod() string {
 }
 
 // fill writes the pattern's path without its tail, with chosen texts (by
-// segment) or fill in the place of names.
+// segment) in the place of names, or else with fill, numbered from the second
+// name on: a rule may compare one claim with several segments.
 func (p pattern) fill(fill string, chosen map[int]string) string {
 	var b strings.Builder
+	names := 0
 	for i, s := range p.segments {
+		if s.kind == namedSegment {
+			names++
+		}
 		switch text, ok := chosen[i]; {
 		case s.kind == tailSegment:
 			continue
@@ -100,6 +106,8 @@ func (p pattern) fill(fill string, chosen map[int]string) string {
 			b.WriteString("/" + s.text)
 		case ok:
 			b.WriteString("/" + encodeSegment(text))
+		case names > 1:
+			b.WriteString("/" + fill + strconv.Itoa(names))
 		default:
 			b.WriteString("/" + fill)
 		}
@@ -122,12 +130,12 @@ func (p pattern) tails(fill string) []string {
 	return out
 }
 
-// unseen is a segment that no pattern of the policy has as a literal.
+// unseen is a text with which no literal of the policy's patterns begins.
 func (p *Policy) unseen() string {
 	seen := func(text string) bool {
 		for _, route := range p.routes {
 			for _, s := range route.pattern.segments {
-				if s.kind == literalSegment && s.text == text {
+				if s.kind == literalSegment && strings.HasPrefix(s.text, text) {
 					return true
 				}
 			}

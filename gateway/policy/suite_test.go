@@ -100,6 +100,7 @@ routes:
   /x: { GET: { any: [a, { all: [a, b] }] } }
   /y: { GET: { all: [{ issuer: "https://a.example" }, { issuer: "https://b.example" }] } }
   /z: { GET: { any: [a, u] } }
+  /{p}/{q}: { GET: { any: [{ all: [a, b], claims: { t: "{p}" } }, { all: [b], claims: { t: "{q}" } }] } }
   /t/: { GET: public }
   /t/{x}: { GET: public }
   /t/{x}/**: { GET: public }
@@ -117,6 +118,10 @@ GET /z scope a
 GET /z scope u
 GET /z allowed
 GET /z denied
+GET /{p}/{q} scope a
+GET /{p}/{q} scope b
+GET /{p}/{q} allowed
+GET /{p}/{q} denied
 `
 	if got := gaps(&report.Coverage); got != want {
 		t.Errorf("not covered:\n%s", got)
@@ -276,5 +281,25 @@ func BenchmarkSuite(b *testing.B) {
 		if len(report.Outcomes) != 5000 || len(report.Failed()) != 0 {
 			b.Fatalf("%d outcomes, %d failed", len(report.Outcomes), len(report.Failed()))
 		}
+	}
+}
+
+// TestARuleWithTooManyWaysIsCoverable: where not all ways can be listed, each
+// scope is looked for by itself.
+func TestARuleWithTooManyWaysIsCoverable(t *testing.T) {
+	var scopes, all strings.Builder
+	for i := range 8 {
+		fmt.Fprintf(&scopes, "  s%da: S\n  s%db: S\n  s%dc: S\n", i, i, i)
+		fmt.Fprintf(&all, "{ any: [s%da, s%db, s%dc] },", i, i, i)
+	}
+	src := "version: 1\nservice: s\nscopes:\n" + scopes.String() + "routes:\n  /:\n    GET: { all: [" + strings.TrimSuffix(all.String(), ",") + "] }\n"
+	p := load(t, src)
+	report := p.Test()
+	if report.Coverage.Total != 24+2 {
+		t.Errorf("%d things to show, want a pair for each of 24 scopes and two sides", report.Coverage.Total)
+	}
+	full := load(t, src+"personas:\n"+policy.YAML(report.Coverage.Proposed))
+	if result := full.Test(full.OwnTests()); len(result.Failed()) > 0 || result.Coverage.Percent() != 100 {
+		t.Errorf("%d fail, not covered:\n%s", len(result.Failed()), gaps(&result.Coverage))
 	}
 }
