@@ -12,8 +12,7 @@ import (
 	"github.com/scopegate/scopegate/gateway/policy"
 )
 
-// callerFlags describe who asks; explain has them now, and every later command that takes a
-// caller.
+// callerFlags describe who asks, for every command that takes a caller.
 type callerFlags struct {
 	Scopes    []string       `help:"Scopes of the token, separated by commas." placeholder:"A,B"`
 	Claims    []string       `help:"A claim of the token, repeatable; the value is JSON or else plain text." placeholder:"NAME=VALUE" sep:"none"`
@@ -25,7 +24,7 @@ type callerFlags struct {
 	JWKS      string         `name:"jwks" help:"Verify --token with the keys in this file; otherwise it is only read." placeholder:"FILE"`
 }
 
-// callerReport is how explain repeats the caller that it judged.
+// callerReport is how explain and can repeat the caller that they judged.
 type callerReport struct {
 	Anonymous bool           `json:"anonymous"`
 	Scopes    []string       `json:"scopes"` // as presented
