@@ -317,3 +317,33 @@ func watchHeap(t *testing.T) (peak func() int64) {
 		return <-most
 	}
 }
+
+// TestARefusedFormOverHTTP2: a small body that arrives with its head is read before it is
+// refused, so that no reset follows the answer; curl takes one for a failure.
+func TestARefusedFormOverHTTP2(t *testing.T) {
+	r := newRig(t, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))})
+	f := r.openFrames(t)
+	// ping returns when the server has read what was sent before.
+	ping := func() {
+		f.must(f.WritePing(false, [8]byte{1}))
+		for {
+			switch frame := f.next().(type) {
+			case nil:
+				t.Fatal("the connection ended")
+			case *http2.RSTStreamFrame:
+				t.Fatalf("reset: %v", frame.ErrCode)
+			case *http2.PingFrame:
+				if frame.IsAck() {
+					return
+				}
+			}
+		}
+	}
+	f.head(1, false, ":method", "POST", ":scheme", "http", ":path", "/items/1", ":authority", "shop.test", "content-length", "6")
+	ping()
+	f.must(f.WriteData(1, true, []byte("a form")))
+	if s := f.await(1, nil); s.reset != nil || len(s.heads) != 1 || s.heads[0][":status"] != "401" {
+		t.Errorf("%+v", s)
+	}
+	ping()
+}

@@ -118,11 +118,12 @@ const (
 	lingerTime = 500 * time.Millisecond
 )
 
-// drainSmallBody reads a small body that has probably arrived already. One that
-// waits for 100 Continue is never asked for.
+// drainSmallBody reads a small body that has probably arrived already. Over HTTP/2 net/http
+// resets a stream that it answers before its end, without an error (RFC 9113 section 8.1), and
+// curl 7.88 then loses the answer. One that waits for 100 Continue is never asked for.
 func (e *exchange) drainSmallBody() {
 	r := e.r
-	if r.ProtoMajor != 1 || r.ContentLength <= 0 || r.ContentLength > smallBody || !e.unread() || r.Header.Get("Expect") != "" {
+	if r.ContentLength <= 0 || r.ContentLength > smallBody || !e.unread() || r.Header.Get("Expect") != "" {
 		return
 	}
 	if e.body.fault() != nil || e.ctx.Err() != nil {
