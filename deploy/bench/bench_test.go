@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // small is every workload once, as short as a figure can be.
 func small() settings {
-	return settings{rounds: 1, duration: 60 * time.Millisecond, tokens: 40, fresh: 40, idle: 20, routes: 300, settle: 10 * time.Millisecond}
+	return settings{rounds: 1, duration: 50 * time.Millisecond, tokens: 40, fresh: 40, idle: 20, routes: 300, settle: 10 * time.Millisecond}
 }
 
 // TestASmallRun says nothing about speed: only that every workload is measured, that every

@@ -63,23 +63,26 @@ func (row *Row) ratio(baseline, metric string) string {
 func (r *Report) printMemory(out io.Writer) {
 	var rows strings.Builder
 	table := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "workload\tproxy\tRSS\t(spread)\tKiB a connection\t(spread)")
+	measured := false
 	for _, w := range r.Workloads {
 		if !w.anew {
 			continue
 		}
+		measured = true
 		name := w.Name
 		for _, row := range w.Rows {
 			rss, idle := row.Metrics[memoryMetric], row.Metrics[idleMetric]
-			fmt.Fprintf(table, "%s\t%s\t%.1f\t(%.1f-%.1f)\t", name, row.Proxy, rss.Median, rss.Min, rss.Max)
+			fmt.Fprintf(table, "%s\t%s\t%.1f\t(%.1f-%.1f)", name, row.Proxy, rss.Median, rss.Min, rss.Max)
 			if w.Name == "idle" {
-				fmt.Fprintf(table, "%.1f\t(%.1f-%.1f)", idle.Median, idle.Min, idle.Max)
+				fmt.Fprintf(table, "\t%.1f\t(%.1f-%.1f)", idle.Median, idle.Min, idle.Max)
 			}
 			fmt.Fprintln(table)
 			name = ""
 		}
 	}
 	table.Flush()
-	if rows.Len() > 0 {
+	if measured {
 		fmt.Fprintf(out, "\nMemory of a process that was new: RSS in MiB, and KiB of an idle connection.\n\n%s", rows.String())
 	}
 }
@@ -90,14 +93,14 @@ func (r *Report) printTargets(out io.Writer) {
 	}
 	fmt.Fprintf(out, "\nWhat the data path has to reach.\n\n")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "workload\tmetric\tagainst\twanted\tmeasured\t")
+	fmt.Fprintln(table, "workload\tmetric\tagainst\twanted\tmeasured\treached")
 	for _, v := range r.Targets {
 		wanted, reached := fmt.Sprintf("at most %.2f", v.Bound), "no"
 		if v.Least {
 			wanted = fmt.Sprintf("at least %.2f", v.Bound)
 		}
 		if v.Reached {
-			reached = "reached"
+			reached = "yes"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.2f\t%s\n", v.Workload, v.Metric, v.Against, wanted, v.Measured, reached)
 	}
