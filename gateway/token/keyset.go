@@ -238,8 +238,37 @@ func (k *key) readUse(members map[string]any) (err error) {
 	return nil
 }
 
-// build lets jwx make the public key of its members.
-func (k *key) build(material map[string]any) error {
+// coordinateBytes is the full size of a coordinate (RFC 7518 section 6.2.1.2).
+var coordinateBytes = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
+
+// checkCoordinates refuses coordinates that are longer than their curve's, of
+// which jwx makes a panic and not an error.
+func checkCoordinates(material map[string]any) error {
+	crv, _ := material["crv"].(string)
+	longest, known := coordinateBytes[crv]
+	if !known {
+		return nil
+	}
+	for _, name := range []string{"x", "y"} {
+		encoded, _ := material[name].(string)
+		if b, err := decodeSegment(encoded); err != nil || len(b) > longest {
+			return fmt.Errorf("%s is longer than a coordinate of %s", name, crv)
+		}
+	}
+	return nil
+}
+
+// build lets jwx make the public key of its members. A key that jwx chokes on is
+// a key that is skipped: what an issuer publishes must not end the gateway.
+func (k *key) build(material map[string]any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("not a public key: %v", p)
+		}
+	}()
+	if err := checkCoordinates(material); err != nil {
+		return err
+	}
 	document, err := json.Marshal(material)
 	if err != nil {
 		return err
