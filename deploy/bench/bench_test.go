@@ -72,6 +72,28 @@ func TestASmallRun(t *testing.T) {
 	}
 }
 
+// TestProfiles: a run of one proxy under one workload leaves that gateway's profiles.
+func TestProfiles(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("SKIPPED: there is no /proc, from which a process's time is read")
+	}
+	s := small()
+	s.workloads, s.proxies, s.profile = []string{"one"}, []string{scopegate}, t.TempDir()
+	report, err := measureAll(t.Context(), s, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := report.Workloads[0].Rows; len(report.Workloads) != 1 || len(rows) != 1 || rows[0].Proxy != scopegate {
+		t.Errorf("more was measured than was asked for: %+v", report.Workloads)
+	}
+	for _, name := range []string{"one-scopegate-1.cpu", "one-scopegate-1.allocs"} {
+		text, err := os.ReadFile(filepath.Join(s.profile, name))
+		if err != nil || !bytes.HasPrefix(text, []byte{0x1f, 0x8b}) { // pprof's files are gzip
+			t.Errorf("%s is no profile: %v", name, err)
+		}
+	}
+}
+
 // plausible checks what holds on any machine at any speed.
 func plausible(t *testing.T, w *Workload, row *Row) {
 	t.Helper()
@@ -227,6 +249,8 @@ func TestFlags(t *testing.T) {
 		"--rounds 2 --duration 1s": "",
 		"--workloads one,refused":  "",
 		"--workloads on":           `no workload "on"`,
+		"--proxies nginx,haproxy":  "",
+		"--proxies ngin":           `no proxy "ngin"`,
 		"--rounds 1000":            "from 1 to",
 		"--duration 1h":            "from 50ms to",
 		"quick":                    "unexpected argument",

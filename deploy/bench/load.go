@@ -16,7 +16,9 @@ import (
 // job is one measurement, as the load generator is told of it.
 type job struct {
 	Address     string
-	PID         int // of the proxy
+	Admin       string // the gateway's admin port
+	Profile     string // files that the gateway's profiles go to, but for their ends; empty: none
+	PID         int    // of the proxy
 	Connections int
 	Rate        int // requests a second in all, open loop; 0: closed loop
 	Warm        int // requests before the measurement begins
@@ -84,7 +86,9 @@ func (j job) do() (sample, error) {
 		return s, err
 	}
 	measured.limit = int64(j.Limit)
-	return j.phase(clients, measured, time.Now().Add(j.Duration), j.Rate)
+	profiles := j.profiled()
+	s, err = j.phase(clients, measured, time.Now().Add(j.Duration), j.Rate)
+	return s, errors.Join(err, profiles())
 }
 
 // source hands out what to send next, to all clients together.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,7 +19,9 @@ type settings struct {
 	rounds    int
 	duration  time.Duration // of one measurement
 	workloads []string      // names; empty: all
+	proxies   []string      // names; empty: all
 	json      string        // file for the figures; empty: none
+	profile   string        // folder for the gateway's profiles; empty: none
 	baselines bool          // measure nginx and HAProxy where they are installed
 
 	tokens int // in turn
@@ -56,6 +59,11 @@ func command(ctx context.Context, args []string, out, progress io.Writer) error 
 	if err != nil {
 		return err
 	}
+	if s.profile != "" {
+		if err := os.MkdirAll(s.profile, 0o755); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, maxRun)
 	defer cancel()
 	report, err := measureAll(ctx, s, progress)
@@ -83,12 +91,15 @@ func parse(args []string, usage io.Writer) (settings, error) {
 		for _, w := range workloads {
 			fmt.Fprintf(usage, "  %-12s %s\n", w.name, w.what)
 		}
+		fmt.Fprintln(usage, "\nProxies:", strings.Join(allProxies, ", "))
 	}
 	quick := flags.Bool("quick", false, "3 rounds of 1s instead of 5 of 3s: for a look, not for a verdict")
 	flags.IntVar(&s.rounds, "rounds", 0, "measure everything `N` times, in turn (default 5)")
 	flags.DurationVar(&s.duration, "duration", 0, "`time` of one measurement (default 3s)")
 	flags.StringVar(&s.json, "json", "", "write the figures of every round to `FILE`")
 	names := flags.String("workloads", "", "measure only these: `NAME,NAME` (default all)")
+	proxies := flags.String("proxies", "", "measure only these: `NAME,NAME` (default all that are installed)")
+	flags.StringVar(&s.profile, "profile", "", "write the gateway's CPU and allocation profiles to `FOLDER`; they cost it a little")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -105,6 +116,9 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	s.fresh = int(min(1500*s.duration.Seconds(), 5000))
 	if *names != "" {
 		s.workloads = strings.Split(*names, ",")
+	}
+	if *proxies != "" {
+		s.proxies = strings.Split(*proxies, ",")
 	}
 	return s, s.check(flags.Args())
 }
@@ -123,5 +137,15 @@ func (s settings) check(rest []string) error {
 			return fmt.Errorf("there is no workload %q: --help lists them", name)
 		}
 	}
+	for _, name := range s.proxies {
+		if !slices.Contains(allProxies, name) {
+			return fmt.Errorf("there is no proxy %q: --help lists them", name)
+		}
+	}
 	return nil
+}
+
+// wants tells whether a proxy is to be measured where it is available.
+func (s settings) wants(proxy string) bool {
+	return len(s.proxies) == 0 || slices.Contains(s.proxies, proxy)
 }

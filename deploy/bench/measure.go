@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -28,7 +29,9 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*Report, e
 	}
 	defer r.close()
 	for i := range chosen {
-		chosen[i].proxies = slices.DeleteFunc(slices.Clone(chosen[i].proxies), func(name string) bool { return !r.available(ctx, name) })
+		chosen[i].proxies = slices.DeleteFunc(slices.Clone(chosen[i].proxies), func(name string) bool {
+			return !s.wants(name) || !r.available(ctx, name)
+		})
 	}
 	report := newReport(began, s, thisMachine(r.pinning), r.versions, chosen)
 	for round := range s.rounds {
@@ -79,6 +82,9 @@ func (r *rig) job(w workload, p *proxy, round int) job {
 		j.Tokens = r.file(string(w.tokens))
 	}
 	j.WarmTokens = j.Tokens
+	if r.profile != "" && p.admin != "" {
+		j.Admin, j.Profile = p.admin, filepath.Join(r.profile, fmt.Sprintf("%s-%s-%d", w.name, p.name, round+1))
+	}
 	if w.everyRoute {
 		j.Paths = p.routes
 	}

@@ -12,6 +12,9 @@ const (
 	haproxyJWT      = "haproxy-jwt"      // signature, issuer, expiry and scope
 )
 
+// allProxies are those names, in the order of the documentation.
+var allProxies = []string{scopegate, scopegateLog, scopegateRoutes, nginx, haproxy, haproxyJWT}
+
 // baselines are what others are divided by, in the table's order. The gateway is one for
 // its own variants.
 var baselines = []string{nginx, haproxy, haproxyJWT, scopegate}

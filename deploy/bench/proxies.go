@@ -96,6 +96,7 @@ func (r *rig) startGateway(ctx context.Context, name string, routes, sample int)
 	}
 	config, err := render(folder, "gateway.yaml", gatewayYAML, map[string]any{
 		"Issuer": r.issuer.url, "Service": r.service, "Policy": file, "Sample": sample,
+		"Profile": r.profile != "",
 	})
 	if err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (r *rig) startGateway(ctx context.Context, name string, routes, sample int)
 		return nil, err
 	}
 	p.routes = routes
-	if p.address, err = r.serving(log); err != nil {
+	if p.address, p.admin, err = r.serving(log); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -116,25 +117,25 @@ func (r *rig) startGateway(ctx context.Context, name string, routes, sample int)
 	return p, nil
 }
 
-// serving reads a gateway's log until it names its address, and drops what follows, as fast
+// serving reads a gateway's log until it names its addresses, and drops what follows, as fast
 // as it comes: the gateway has a reader like one in a container.
-func (r *rig) serving(log io.ReadCloser) (address string, err error) {
+func (r *rig) serving(log io.ReadCloser) (data, admin string, err error) {
 	lines := bufio.NewReaderSize(log, 64<<10)
 	var said strings.Builder
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
 			log.Close()
-			return "", errors.New("it ended and said: " + said.String())
+			return "", "", errors.New("it ended and said: " + said.String())
 		}
 		said.Write(line)
-		var entry struct{ Msg, Listen string }
+		var entry struct{ Msg, Listen, Admin string }
 		if json.Unmarshal(line, &entry) == nil && entry.Msg == "serving" {
 			r.running.Go(func() {
 				io.Copy(io.Discard, lines)
 				log.Close()
 			})
-			return entry.Listen, nil
+			return entry.Listen, entry.Admin, nil
 		}
 	}
 }

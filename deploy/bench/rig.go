@@ -130,7 +130,8 @@ type proxy struct {
 	name    string
 	pid     int
 	address string
-	routes  int // that its policy knows
+	admin   string // of a gateway
+	routes  int    // that its policy knows
 	exited  chan struct{}
 	stop    func()
 }
