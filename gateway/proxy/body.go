@@ -27,13 +27,13 @@ func (b *inbound) Read(p []byte) (int, error) {
 	if f := b.failure.Load(); f != nil {
 		return 0, f
 	}
-	b.watch.enter(&b.watch.taking)
+	b.watch.Taking(true)
 	n, err := b.ReadCloser.Read(p)
-	b.watch.leave(&b.watch.taking)
+	b.watch.Taking(false)
 	total := b.read.Add(int64(n))
 	if b.most > 0 && total > b.most {
-		b.failure.Store(errBigBody)
-		return 0, errBigBody
+		b.failure.Store(gate.ErrBigBody)
+		return 0, gate.ErrBigBody
 	}
 	switch {
 	case err == io.EOF || err == nil && total == b.length:
@@ -70,7 +70,7 @@ type outbound struct {
 
 func (b *outbound) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.e.watch.touch()
+	b.e.watch.Touch()
 	switch {
 	case err == io.EOF:
 		b.e.answerEnded()

@@ -27,20 +27,6 @@ type Limits struct {
 	Exempt []netip.Prefix
 }
 
-// Timeouts bound the steps of one exchange with a service. Zero values mean
-// the defaults that stand beside them.
-type Timeouts struct {
-	BodyIdle   time.Duration // between two reads of the request's body: 30s
-	Upstream   time.Duration // until the service's answer begins, and between two reads of an answer of declared length: 60s
-	WriteIdle  time.Duration // between two writes to a client that reads slowly: 30s
-	TunnelIdle time.Duration // a tunnel or stream on which nothing moves: 5m
-	TunnelMax  time.Duration // a tunnel or stream on a public route: 1h
-}
-
-// afterExpiry is how long an ordinary answer may go on after its token has
-// ended.
-const afterExpiry = 5 * time.Minute
-
 func (c Config) withDefaults() Config {
 	c.HeadTimeout = orDuration(c.HeadTimeout, 10*time.Second)
 	c.IdleTimeout = orDuration(c.IdleTimeout, 75*time.Second)
@@ -48,15 +34,6 @@ func (c Config) withDefaults() Config {
 		c.HeadMax = 64 << 10
 	}
 	return c
-}
-
-func (t Timeouts) withDefaults() Timeouts {
-	t.BodyIdle = orDuration(t.BodyIdle, 30*time.Second)
-	t.Upstream = orDuration(t.Upstream, 60*time.Second)
-	t.WriteIdle = orDuration(t.WriteIdle, 30*time.Second)
-	t.TunnelIdle = orDuration(t.TunnelIdle, 5*time.Minute)
-	t.TunnelMax = orDuration(t.TunnelMax, time.Hour)
-	return t
 }
 
 func orDuration(d, otherwise time.Duration) time.Duration {

@@ -3,6 +3,8 @@ package proxy
 import (
 	"net/http"
 	"strings"
+
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // header shows net/http's fields to the gate.
@@ -35,7 +37,7 @@ func (e *exchange) fields(method string) http.Header {
 	e.x.Add(func(name, value string) {
 		out[http.CanonicalHeaderKey(name)] = []string{value}
 	})
-	if hasToken(in["Te"], "trailers") {
+	if gate.HasToken(in["Te"], "trailers") {
 		out["Te"] = []string{"trailers"} // gRPC services insist on it
 	}
 	if !isSafe(method) {
@@ -58,17 +60,4 @@ func hideIdempotency(h http.Header) {
 			h[strings.ToLower(name)] = v
 		}
 	}
-}
-
-// hasToken reports whether a comma-separated list, in any number of field
-// lines, has the token, without regard to case (RFC 9110 section 5.6.1).
-func hasToken(lines []string, token string) bool {
-	for _, line := range lines {
-		for member := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.Trim(member, " \t"), token) {
-				return true
-			}
-		}
-	}
-	return false
 }

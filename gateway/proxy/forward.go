@@ -3,11 +3,9 @@ package proxy
 import (
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/scopegate/scopegate/gateway/gate"
@@ -16,9 +14,9 @@ import (
 // forward carries an admitted request to its service and the answer back.
 func (e *exchange) forward() {
 	w := &e.watch
-	w.limits = e.up.cfg.Timeouts
-	w.allowed = e.stillAllowed
-	w.end = e.x.Deadline()
+	w.Limits = e.up.cfg.Timeouts
+	w.Allowed = e.stillAllowed
+	w.End = e.x.Deadline()
 	w.stop = e.stop
 	w.start()
 	if e.socket {
@@ -51,7 +49,7 @@ func (e *exchange) stop(err error) {
 		}
 		rc.SetReadDeadline(longAgo)
 	}
-	if e.watch.giving.Load() {
+	if e.watch.Gives() {
 		rc.SetWriteDeadline(longAgo)
 	}
 }
@@ -116,11 +114,11 @@ func modifyResponse(res *http.Response) error {
 	e.answered(res)
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
-		return errUnasked
+		return gate.ErrUnasked
 	case res.StatusCode < 100 || res.StatusCode > 999:
-		return errStatus // net/http reads 000 and then panics over writing it
-	case e.w.interim > mostInterim:
-		return errInterim // the answer was faster than the cancelling
+		return gate.ErrStatus // net/http reads 000 and then panics over writing it
+	case e.w.interim > gate.MostInterim:
+		return gate.ErrInterim // the answer was faster than the cancelling
 	}
 	return nil
 }
@@ -137,20 +135,8 @@ func (e *exchange) answered(res *http.Response) {
 	if res.Body == http.NoBody || res.ContentLength == 0 {
 		e.answerEnded()
 	}
-	e.watch.answering(phaseOf(res))
+	e.watch.answering(gate.PhaseOf(res.Header.Get("Content-Type"), res.ContentLength))
 	res.Body = &outbound{res.Body, e}
-}
-
-func phaseOf(res *http.Response) int32 {
-	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	switch {
-	case kind == "text/event-stream", strings.HasPrefix(kind, "application/grpc"):
-		return streaming
-	case res.ContentLength < 0:
-		return unlimited
-	default:
-		return measured
-	}
 }
 
 // handleError answers for a service that did not.

@@ -7,7 +7,6 @@ import (
 	"log"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,7 +91,7 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		e.conn.handled.Add(1)
 		e.conn.http2.Store(r.ProtoMajor == 2)
 	}
-	e.watch.limits = Timeouts{}.withDefaults()
+	e.watch.Limits = gate.Timeouts{}.WithDefaults()
 	e.ctx, e.cancel = context.WithCancelCause(context.WithValue(e.client, exchangeKey{}, e))
 	e.r = r.WithContext(e.ctx) // a copy: net/http looks at its own when the answer is written
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
@@ -127,7 +126,7 @@ func (e *exchange) read() {
 			e.in.Overrides = append(e.in.Overrides, values...)
 		}
 	}
-	if asksForSocket(r) {
+	if e.asksForSocket() {
 		e.socket = true
 		e.in.Method = http.MethodGet // RFC 8441: what CONNECT opens here, GET opens in HTTP/1.1
 	}
@@ -168,14 +167,11 @@ func (e *exchange) wellFormed() error {
 	if err := tooLong(e.r, e.proxy.cfg.HeadMax); err != nil {
 		return err
 	}
-	if expect := e.r.Header["Expect"]; len(expect) > 0 {
-		exact := len(expect) == 1 && strings.EqualFold(expect[0], "100-continue")
-		if !exact || !e.r.ProtoAtLeast(1, 1) || e.body == nil {
-			return errExpect
-		}
+	if err := gate.CheckExpect(&e.in, e.body != nil); err != nil {
+		return err
 	}
 	if e.r.Method == http.MethodConnect && e.r.Header[protocolField] != nil && !e.socket {
-		return errProtocol
+		return gate.ErrProtocol
 	}
 	return nil
 }
@@ -188,19 +184,19 @@ func (e *exchange) fits() error {
 		return err
 	}
 	if limits.BodyMax > 0 && e.r.ContentLength > limits.BodyMax {
-		return errBigBody
+		return gate.ErrBigBody
 	}
 	if !e.socket {
 		return nil
 	}
 	if !e.x.Match().Route.Upgrade("websocket") {
 		if e.r.Method == http.MethodConnect {
-			return errProtocol
+			return gate.ErrProtocol
 		}
 		e.socket = false // an ordinary GET: its Upgrade ends here
 		return nil
 	}
-	return checkHandshake(e.r)
+	return gate.CheckHandshake(&e.in, e.r.ContentLength != 0)
 }
 
 // tooLong measures the head as HTTP/1.1 would write it; most 0 means no bound.
@@ -209,7 +205,7 @@ func tooLong(r *http.Request, most int64) error {
 		return nil
 	}
 	if int64(len(r.RequestURI)) > most {
-		return errBigURI
+		return gate.ErrBigURI
 	}
 	size := int64(len(r.Method) + len(r.RequestURI) + len(r.Host) + 24) // " HTTP/1.1", "Host: " and line ends
 	for name, values := range r.Header {
@@ -218,7 +214,7 @@ func tooLong(r *http.Request, most int64) error {
 		}
 	}
 	if size > most {
-		return errBigHead
+		return gate.ErrBigHead
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package proxy
 import (
 	"net/http"
 	"time"
+
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // response is the answer on its way to the client: counted, watched, and with
@@ -14,9 +16,6 @@ type response struct {
 	bytes   int64
 	interim int
 }
-
-// mostInterim bounds the 1xx answers to one request.
-const mostInterim = 8
 
 // WriteHeader writes the head of an interim or of the final answer.
 func (w *response) WriteHeader(status int) {
@@ -40,8 +39,8 @@ func (w *response) WriteHeader(status int) {
 // writeInterim passes on a 1xx answer. 100 is the gateway's own to give, and
 // HTTP/1.0 knows none (RFC 9110 section 15.2).
 func (w *response) writeInterim(status int) {
-	if w.interim++; w.interim > mostInterim {
-		w.e.cancel(errInterim)
+	if w.interim++; w.interim > gate.MostInterim {
+		w.e.cancel(gate.ErrInterim)
 		return
 	}
 	if status == http.StatusContinue || status == http.StatusSwitchingProtocols || !w.e.r.ProtoAtLeast(1, 1) {
@@ -58,20 +57,20 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.e.watch.enter(&w.e.watch.giving)
+	w.e.watch.Giving(true)
 	n, err := w.ResponseWriter.Write(p)
-	w.e.watch.leave(&w.e.watch.giving)
+	w.e.watch.Giving(false)
 	w.bytes += int64(n)
 	if err != nil {
-		w.e.cutBy(errGone)
+		w.e.cutBy(gate.ErrGone)
 	}
 	return n, err
 }
 
 // FlushError sends what is buffered; http.ResponseController looks for it.
 func (w *response) FlushError() error {
-	w.e.watch.enter(&w.e.watch.giving)
-	defer w.e.watch.leave(&w.e.watch.giving)
+	w.e.watch.Giving(true)
+	defer w.e.watch.Giving(false)
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
@@ -152,7 +151,7 @@ func (e *exchange) release() {
 	if e.r.ProtoMajor == 1 && e.unread() {
 		rc.SetReadDeadline(time.Now().Add(lingerTime))
 	}
-	rc.SetWriteDeadline(time.Now().Add(e.watch.limits.WriteIdle))
+	rc.SetWriteDeadline(time.Now().Add(e.watch.Limits.WriteIdle))
 }
 
 // unread reports that the client may still be sending this request.

@@ -25,7 +25,7 @@ const (
 type connKey struct{}
 
 func (p *Proxy) newServer() *http.Server {
-	limits := Timeouts{}.withDefaults()
+	limits := gate.Timeouts{}.WithDefaults()
 	s := &http.Server{
 		Handler:           p,
 		ReadHeaderTimeout: p.cfg.HeadTimeout,
@@ -130,6 +130,6 @@ func (p *Proxy) Close() error {
 		l.Listener.Close()
 	}
 	p.mu.Unlock()
-	p.end(errDrained)
+	p.end(gate.ErrDrained)
 	return p.server.Close()
 }

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // tunnel asks the service for a WebSocket, over HTTP/1.1 whatever the client
@@ -32,8 +34,8 @@ func (e *exchange) tunnel() {
 	switch {
 	case res.StatusCode != http.StatusSwitchingProtocols && !e.misread(res):
 		e.decline(res)
-	case res.StatusCode != http.StatusSwitchingProtocols, !isOpen, !accepts(res, out.Header.Get("Sec-WebSocket-Key")):
-		e.refuse(errUnasked)
+	case res.StatusCode != http.StatusSwitchingProtocols, !isOpen, !gate.Accepted(header(res.Header), out.Header.Get("Sec-WebSocket-Key")):
+		e.refuse(gate.ErrUnasked)
 	default:
 		e.waited = time.Since(e.sent)
 		e.join(res, service)
@@ -45,8 +47,8 @@ func (e *exchange) handshake() *http.Request {
 	interim := 0
 	ctx := httptrace.WithClientTrace(e.ctx, &httptrace.ClientTrace{
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
-			if interim++; interim > mostInterim {
-				return errInterim
+			if interim++; interim > gate.MostInterim {
+				return gate.ErrInterim
 			}
 			return nil
 		},
@@ -116,24 +118,24 @@ func (e *exchange) join(res *http.Response, service io.ReadWriteCloser) {
 		return
 	}
 	far := serviceEnd{service}
-	e.watch.answering(streaming)
+	e.watch.answering(gate.Streaming)
 	// The deferred functions only keep what has not begun from beginning; what
 	// runs already meets a closed client and a watch that has finished.
 	defer context.AfterFunc(e.ctx, func() { client.release(); far.release() })()
-	defer context.AfterFunc(e.proxy.ending, func() { e.watch.interrupt(errDrained) })()
+	defer context.AfterFunc(e.proxy.ending, func() { e.watch.interrupt(gate.ErrDrained) })()
 	defer client.close()
 
 	var directions sync.WaitGroup
 	ended := make(chan end, 2)
-	run := func(to, from end, count *atomic.Int64, blocked *atomic.Bool) {
+	run := func(to, from end, count *atomic.Int64, giving bool) {
 		directions.Go(func() {
-			e.copy(to, from, count, blocked)
+			e.copy(to, from, count, giving)
 			ended <- to
 		})
 	}
 	var in, out atomic.Int64
-	run(far, client, &in, new(atomic.Bool))
-	run(client, far, &out, &e.watch.giving)
+	run(far, client, &in, false)
+	run(client, far, &out, true)
 	(<-ended).closeWrite()
 	select {
 	case <-ended:
@@ -147,7 +149,7 @@ func (e *exchange) join(res *http.Response, service io.ReadWriteCloser) {
 		e.carried = in.Load() // over HTTP/2 the body counts itself
 	}
 	if e.client.Err() != nil {
-		e.cutBy(errGone) // it reset the stream
+		e.cutBy(gate.ErrGone) // it reset the stream
 	}
 	e.completed = context.Cause(e.ctx) == nil
 }
@@ -156,18 +158,23 @@ func (e *exchange) join(res *http.Response, service io.ReadWriteCloser) {
 // after the first.
 const closeGrace = 5 * time.Second
 
-// copy moves bytes one way until it ends or fails; blocked is set while a
-// write is under way.
-func (e *exchange) copy(to io.Writer, from io.Reader, count *atomic.Int64, blocked *atomic.Bool) {
+// copy moves bytes one way until it ends or fails; giving says that they go to
+// the client.
+func (e *exchange) copy(to io.Writer, from io.Reader, count *atomic.Int64, giving bool) {
 	buf := buffers.Get()
 	defer buffers.Put(buf)
 	for {
 		n, err := from.Read(buf)
-		e.watch.touch()
+		e.watch.Touch()
 		if n > 0 {
-			e.watch.enter(blocked)
+			if giving {
+				e.watch.Giving(true)
+			}
 			_, err := to.Write(buf[:n])
-			e.watch.leave(blocked)
+			if giving {
+				e.watch.Giving(false)
+			}
+			e.watch.Touch()
 			if err != nil {
 				return
 			}
@@ -196,12 +203,12 @@ func (e *exchange) open(res *http.Response) (end, error) {
 	}
 	head.Header["Connection"] = []string{"Upgrade"}
 	head.Header["Upgrade"] = []string{"websocket"}
-	conn.SetWriteDeadline(time.Now().Add(e.watch.limits.WriteIdle))
+	conn.SetWriteDeadline(time.Now().Add(e.watch.Limits.WriteIdle))
 	err = errors.Join(head.Write(rw), rw.Flush())
 	conn.SetWriteDeadline(time.Time{})
 	if err != nil {
 		conn.Close()
-		e.cutBy(errGone)
+		e.cutBy(gate.ErrGone)
 		return nil, err
 	}
 	return &socketEnd{conn, io.MultiReader(early(rw.Reader), conn)}, nil
@@ -224,7 +231,7 @@ func (e *exchange) openStream(res *http.Response) (end, error) {
 	}
 	e.w.WriteHeader(http.StatusOK)
 	if err := e.w.FlushError(); err != nil {
-		e.cutBy(errGone)
+		e.cutBy(gate.ErrGone)
 		return nil, err
 	}
 	return &streamEnd{e: e}, nil

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // UpstreamConfig says how one service is reached. Two equal values mean the
@@ -24,7 +26,7 @@ type UpstreamConfig struct {
 	HeadMax  int64 // bytes of a request's head, beside Config.HeadMax; 0: no other bound
 	BodyMax  int64 // bytes of a request's body; 0: no bound
 	MaxConns int   // connections to the service at once; 0: no bound
-	Timeouts Timeouts
+	Timeouts gate.Timeouts
 }
 
 // UpstreamTLS holds PEM texts. Empty ones mean the system's authorities, no
@@ -65,7 +67,7 @@ type Upstream struct {
 // an unknown scheme and for PEM texts that cannot be used.
 func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
 	u := &Upstream{cfg: cfg, scheme: "http", host: cfg.Address}
-	u.cfg.Timeouts = cfg.Timeouts.withDefaults()
+	u.cfg.Timeouts = cfg.Timeouts.WithDefaults()
 	dial := dialer("tcp", "")
 	switch cfg.Scheme {
 	case "http", "h2c":

@@ -5,13 +5,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // run starts a watch and returns after how long it stopped with what.
 func run(t *testing.T, prepare func(*watch), during func(*watch)) (after time.Duration, why error) {
 	t.Helper()
 	stopped := make(chan error, 1)
-	w := &watch{limits: Timeouts{}.withDefaults(), allowed: func() bool { return true }, stop: func(err error) { stopped <- err }}
+	w := &watch{Pace: gate.Pace{Limits: gate.Timeouts{}.WithDefaults(), Allowed: func() bool { return true }}, stop: func(err error) { stopped <- err }}
 	if prepare != nil {
 		prepare(w)
 	}
@@ -31,21 +33,21 @@ func run(t *testing.T, prepare func(*watch), during func(*watch)) (after time.Du
 func TestWatch(t *testing.T) {
 	const hour = time.Hour
 	end := func(in time.Duration) func(*watch) {
-		return func(w *watch) { w.end = time.Now().Add(in) }
+		return func(w *watch) { w.End = time.Now().Add(in) }
 	}
 	withdrawn := func(in time.Duration) func(*watch) {
 		return func(w *watch) {
 			gone := time.Now().Add(in)
-			w.end = time.Now().Add(hour)
-			w.allowed = func() bool { return time.Now().Before(gone) }
+			w.End = time.Now().Add(hour)
+			w.Allowed = func() bool { return time.Now().Before(gone) }
 		}
 	}
-	busy := func(phase int32) func(*watch) {
+	busy := func(phase gate.Phase) func(*watch) {
 		return func(w *watch) {
 			w.answering(phase)
 			for range 24 * 3600 {
 				time.Sleep(time.Second)
-				w.touch()
+				w.Touch()
 			}
 		}
 	}
@@ -57,30 +59,30 @@ func TestWatch(t *testing.T) {
 		within  time.Duration // how much later is still right
 		why     error
 	}{
-		{"the service says nothing", nil, func(*watch) {}, 60 * time.Second, 0, errSlowUpstream},
-		{"the client stops sending", nil, func(w *watch) { w.enter(&w.taking) }, 30 * time.Second, 0, errSlowBody},
+		{"the service says nothing", nil, func(*watch) {}, 60 * time.Second, 0, gate.ErrSlowUpstream},
+		{"the client stops sending", nil, func(w *watch) { w.Taking(true) }, 30 * time.Second, 0, gate.ErrSlowBody},
 		{"the client sends, then the service says nothing", nil, func(w *watch) {
-			w.enter(&w.taking)
+			w.Taking(true)
 			time.Sleep(20 * time.Second)
-			w.leave(&w.taking)
-		}, 80 * time.Second, 0, errSlowUpstream},
+			w.Taking(false)
+		}, 80 * time.Second, 0, gate.ErrSlowUpstream},
 		{"the client sends slowly but does", nil, func(w *watch) {
 			for range 100 {
-				w.enter(&w.taking)
+				w.Taking(true)
 				time.Sleep(29 * time.Second)
-				w.leave(&w.taking)
+				w.Taking(false)
 			}
-		}, 2960 * time.Second, 0, errSlowUpstream},
-		{"a measured answer stops", nil, func(w *watch) { time.Sleep(5 * time.Second); w.answering(measured) }, 65 * time.Second, 0, errSlowUpstream},
-		{"an unmeasured answer stops", nil, func(w *watch) { w.answering(unlimited) }, 5 * time.Minute, 0, errIdle},
-		{"a stream stops", end(hour), func(w *watch) { w.answering(streaming) }, 5 * time.Minute, 0, errIdle},
-		{"the client stops reading", nil, func(w *watch) { w.answering(measured); w.enter(&w.giving) }, 30 * time.Second, 0, errSlowReader},
-		{"a stream's token ends", end(7 * time.Minute), busy(streaming), 7 * time.Minute, 0, errEnded},
-		{"a stream's key or route goes", withdrawn(7 * time.Minute), busy(streaming), 7 * time.Minute, recheck, errEnded},
-		{"a public stream", nil, busy(streaming), hour, 0, errEnded},
-		{"an ordinary answer's token ends", end(7 * time.Minute), busy(measured), 12 * time.Minute, 0, errEnded},
-		{"an ordinary answer's key goes", withdrawn(7 * time.Minute), busy(unlimited), 12 * time.Minute, 30 * time.Second, errEnded},
-		{"an ordinary public answer", nil, busy(unlimited), 0, 0, nil},
+		}, 2960 * time.Second, 0, gate.ErrSlowUpstream},
+		{"a measured answer stops", nil, func(w *watch) { time.Sleep(5 * time.Second); w.answering(gate.Measured) }, 65 * time.Second, 0, gate.ErrSlowUpstream},
+		{"an unmeasured answer stops", nil, func(w *watch) { w.answering(gate.Unlimited) }, 5 * time.Minute, 0, gate.ErrIdle},
+		{"a stream stops", end(hour), func(w *watch) { w.answering(gate.Streaming) }, 5 * time.Minute, 0, gate.ErrIdle},
+		{"the client stops reading", nil, func(w *watch) { w.answering(gate.Measured); w.Giving(true) }, 30 * time.Second, 0, gate.ErrSlowReader},
+		{"a stream's token ends", end(7 * time.Minute), busy(gate.Streaming), 7 * time.Minute, 0, gate.ErrEnded},
+		{"a stream's key or route goes", withdrawn(7 * time.Minute), busy(gate.Streaming), 7 * time.Minute, gate.Recheck, gate.ErrEnded},
+		{"a public stream", nil, busy(gate.Streaming), hour, 0, gate.ErrEnded},
+		{"an ordinary answer's token ends", end(7 * time.Minute), busy(gate.Measured), 12 * time.Minute, 0, gate.ErrEnded},
+		{"an ordinary answer's key goes", withdrawn(7 * time.Minute), busy(gate.Unlimited), 12 * time.Minute, 30 * time.Second, gate.ErrEnded},
+		{"an ordinary public answer", nil, busy(gate.Unlimited), 0, 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -98,10 +100,10 @@ func TestWatch(t *testing.T) {
 // TestWatchFinished: after finish nothing is stopped, however late it is.
 func TestWatchFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &watch{limits: Timeouts{}.withDefaults(), allowed: func() bool { return true }, stop: func(err error) { t.Errorf("stopped: %v", err) }}
+		w := &watch{Pace: gate.Pace{Limits: gate.Timeouts{}.WithDefaults(), Allowed: func() bool { return true }}, stop: func(err error) { t.Errorf("stopped: %v", err) }}
 		w.start()
 		w.finish()
-		w.answering(streaming)
+		w.answering(gate.Streaming)
 		time.Sleep(24 * time.Hour)
 	})
 }

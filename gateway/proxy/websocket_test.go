@@ -280,11 +280,11 @@ func TestTunnelEnds(t *testing.T) {
 		expectEnd(t, r, b)
 	})
 	t.Run("when nothing moves", func(t *testing.T) {
-		r, b := start(t, "/open-socket", "", rigConfig{upstream: proxy.UpstreamConfig{Timeouts: proxy.Timeouts{TunnelIdle: 300 * time.Millisecond}}})
+		r, b := start(t, "/open-socket", "", rigConfig{upstream: proxy.UpstreamConfig{Timeouts: gate.Timeouts{TunnelIdle: 300 * time.Millisecond}}})
 		expectEnd(t, r, b)
 	})
 	t.Run("on a public route after tunnel_max", func(t *testing.T) {
-		r, b := start(t, "/open-socket", "", rigConfig{upstream: proxy.UpstreamConfig{Timeouts: proxy.Timeouts{TunnelMax: 300 * time.Millisecond}}})
+		r, b := start(t, "/open-socket", "", rigConfig{upstream: proxy.UpstreamConfig{Timeouts: gate.Timeouts{TunnelMax: 300 * time.Millisecond}}})
 		expectEnd(t, r, b)
 	})
 	t.Run("at the end of a drain", func(t *testing.T) {

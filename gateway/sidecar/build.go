@@ -133,7 +133,7 @@ func (u *Upstream) proxyConfig(c *Service) proxy.UpstreamConfig {
 		HeadMax:  c.Limits.Head,
 		BodyMax:  c.Limits.Body,
 		MaxConns: c.Limits.Connections,
-		Timeouts: proxy.Timeouts{
+		Timeouts: gate.Timeouts{
 			BodyIdle:   c.Timeouts.BodyIdle,
 			Upstream:   c.Timeouts.Upstream,
 			WriteIdle:  c.Timeouts.WriteIdle,
