@@ -1,10 +1,12 @@
 package gate
 
 import (
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"unsafe"
 )
 
 // written reports whether the gateway itself writes this forwarding field, so
@@ -26,7 +28,7 @@ func (x *Exchange) Add(set func(name, value string)) {
 	x.addForwarding(set)
 	set("X-Request-Id", x.RequestID())
 	if !x.traced() {
-		set("Traceparent", newTraceparent())
+		set("Traceparent", x.made.traceparent())
 	}
 	if x.grant != nil && x.match.NeedsToken() {
 		for _, f := range x.grant.identity {
@@ -36,7 +38,7 @@ func (x *Exchange) Add(set func(name, value string)) {
 }
 
 func (x *Exchange) addForwarding(set func(name, value string)) {
-	if address := peerAddress(x.in.Peer); address != "" {
+	if address := x.peer.text(x.in.Peer); address != "" {
 		set("X-Forwarded-For", x.chain(address))
 	} else if x.trusted {
 		set("X-Forwarded-For", strings.Join(x.in.Header.Values("X-Forwarded-For"), ", "))
@@ -68,11 +70,22 @@ func (x *Exchange) chain(address string) string {
 	return strings.Join(said, ", ") + ", " + address
 }
 
-func peerAddress(p netip.AddrPort) string {
+// peerText remembers how an address is written: the requests of a connection
+// have one peer.
+type peerText struct {
+	of      netip.AddrPort
+	written string
+}
+
+// text is p's address without port and zone; "" for a unix socket.
+func (t *peerText) text(p netip.AddrPort) string {
 	if !p.IsValid() {
 		return ""
 	}
-	return p.Addr().Unmap().WithZone("").String()
+	if t.of != p {
+		t.of, t.written = p, p.Addr().Unmap().WithZone("").String()
+	}
+	return t.written
 }
 
 // longestRequestID bounds a trusted proxy's request id, in bytes.
@@ -91,7 +104,7 @@ func (x *Exchange) RequestID() string {
 			return x.id
 		}
 	}
-	x.id = rand.Text()
+	x.id = x.made.requestID()
 	return x.id
 }
 
@@ -135,9 +148,36 @@ func isTraceparent(s string) bool {
 	return strings.Trim(s[3:35], "0") != "" && strings.Trim(s[36:52], "0") != ""
 }
 
-// newTraceparent begins a trace that is not sampled.
-func newTraceparent() string {
+// made holds the texts that an exchange makes for itself, so that they need no
+// memory of their own; they live until the next [Gate.Begin]. Their random
+// parts have to be unique, not secret, and come from ChaCha8.
+type made struct {
+	id    [26]byte
+	trace [55]byte
+}
+
+// requestID is 128 random bits in base 32 (RFC 4648 section 6).
+func (m *made) requestID() string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	high, low := rand.Uint64(), rand.Uint64()
+	for i := range m.id {
+		m.id[i] = alphabet[low&31]
+		low = low>>5 | high<<59
+		high >>= 5
+	}
+	return unsafe.String(&m.id[0], len(m.id))
+}
+
+// traceparent begins a trace that is not sampled (W3C Trace Context, version 00).
+func (m *made) traceparent() string {
 	var ids [24]byte
-	rand.Read(ids[:]) // never fails (crypto/rand)
-	return "00-" + hex.EncodeToString(ids[:16]) + "-" + hex.EncodeToString(ids[16:]) + "-00"
+	for i := 0; i < len(ids); i += 8 {
+		binary.LittleEndian.PutUint64(ids[i:], rand.Uint64()|1) // an id of zeros is none
+	}
+	copy(m.trace[:], "00-")
+	hex.Encode(m.trace[3:], ids[:16])
+	m.trace[35] = '-'
+	hex.Encode(m.trace[36:], ids[16:])
+	copy(m.trace[52:], "-00")
+	return unsafe.String(&m.trace[0], len(m.trace))
 }

@@ -81,6 +81,8 @@ type Exchange struct {
 	entered  bool // counted in the service's requests in flight
 	trusted  bool // the peer is one of the trusted proxies
 	id       string
+	made     made
+	peer     peerText
 }
 
 // Outcome is what a lane knows when an exchange is over.
@@ -94,7 +96,7 @@ type Outcome struct {
 
 // Begin readies x for the request in: one clock reading, one snapshot.
 func (g *Gate) Begin(x *Exchange, in *Request) {
-	*x = Exchange{gate: g, in: in, started: time.Now(), snapshot: g.snapshot.Load()}
+	*x = Exchange{gate: g, in: in, started: time.Now(), snapshot: g.snapshot.Load(), peer: x.peer}
 	x.trusted = x.snapshot.trusts(in.Peer.Addr())
 }
 

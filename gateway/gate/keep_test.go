@@ -98,7 +98,7 @@ func TestIdentityValuesAreVisibleASCII(t *testing.T) {
 
 func TestTraceparentIsPassedOnOnlyWhenWellFormed(t *testing.T) {
 	good := "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	if !isTraceparent(good) || !isTraceparent(newTraceparent()) {
+	if !isTraceparent(good) || !isTraceparent(new(made).traceparent()) {
 		t.Error("a well-formed traceparent is refused")
 	}
 	for _, bad := range []string{
