@@ -120,8 +120,9 @@ var rooms = []struct {
 	{"authserver/token", []string{"authserver/server", "authserver/store", "authserver/account"}, "issuing knows claims and keys, not users or rows' engine"},
 	{"authserver/store", []string{"authserver/server"}, "storage is below the server"},
 	{"gateway/policy", []string{"gateway"}, "the policy engine stands on nothing of ours"},
-	{"gateway/token", []string{"gateway/policy", "gateway/gate", "gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "verifying tokens and judging requests do not know each other"},
-	{"gateway/gate", []string{"gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "the gate knows no server, so that a second lane can stand beside the first"},
+	{"gateway/token", []string{"gateway/policy", "gateway/gate", "gateway/dataport", "gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "verifying tokens and judging requests do not know each other"},
+	{"gateway/gate", []string{"gateway/dataport", "gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "the gate knows no server, so that a second lane can stand beside the first"},
+	{"gateway/dataport", []string{"gateway/policy", "gateway/token", "gateway/gate", "gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "the data port knows sockets, not requests"},
 	{"gateway/proxy", []string{"gateway/sidecar", "gateway/fastlane"}, "lanes are below the sidecar and do not know each other"},
 	{"gateway/fastlane", []string{"gateway/sidecar", "gateway/proxy"}, "lanes are below the sidecar and do not know each other"},
 }
