@@ -1,10 +1,11 @@
 package main
 
 import (
-	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
-	"strconv"
+	"os"
 	"time"
 )
 
@@ -13,21 +14,31 @@ const patience = 90 * time.Second
 
 // client is one keep-alive connection of the load generator.
 type client struct {
-	job  *job
-	conn net.Conn
-	in   *bufio.Reader
-	out  []byte
+	job     *job
+	conn    net.Conn
+	wire    wire
+	started []time.Time // by slot: when its request was sent, or was due
 
 	took           []time.Duration
 	wrong, redials int
 	fault          error // the first wrong answer
 }
 
+// wire is how a connection is spoken on: HTTP/1.1 has one request under way, in slot 0, and
+// HTTP/2 one in each slot.
+type wire interface {
+	// send begins a slot's request. It may stay in a buffer until receive.
+	send(slot int, token string, path int) error
+	// receive waits for an answer that is as it should be, and tells whose it is. last says
+	// that the proxy closes the connection, which only HTTP/1.1 does.
+	receive() (slot int, last bool, err error)
+}
+
 // dial opens n connections.
 func (j *job) dial(n int) ([]*client, error) {
 	clients := make([]*client, n)
 	for i := range clients {
-		clients[i] = &client{job: j, in: bufio.NewReaderSize(nil, 4<<10)}
+		clients[i] = &client{job: j, started: make([]time.Time, max(j.Streams, 1))}
 		if err := clients[i].connect(); err != nil {
 			hangUp(clients[:i])
 			return nil, err
@@ -43,7 +54,7 @@ func hangUp(clients []*client) {
 }
 
 func (c *client) connect() error {
-	conn, err := net.DialTimeout("tcp", c.job.Address, 5*time.Second)
+	conn, err := c.job.connection()
 	if err != nil {
 		return err
 	}
@@ -51,8 +62,38 @@ func (c *client) connect() error {
 		c.conn.Close()
 	}
 	c.conn = conn
-	c.in.Reset(conn)
-	return conn.SetDeadline(time.Now().Add(patience))
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if c.job.Streams == 0 {
+		c.wire = newHTTP1(c.job, conn)
+		return nil
+	}
+	c.wire, err = newStreams(c.job, conn)
+	return err
+}
+
+// connection opens a connection, over TLS if there is a certificate to expect.
+func (j *job) connection() (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	if j.Authority == "" {
+		return dialer.Dial("tcp", j.Address)
+	}
+	text, err := os.ReadFile(j.Authority)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: hostName, NextProtos: []string{"h2"}}
+	config.RootCAs.AppendCertsFromPEM(text)
+	conn, err := tls.DialWithDialer(dialer, "tcp", j.Address, config)
+	if err != nil {
+		return nil, err
+	}
+	if got := conn.ConnectionState().NegotiatedProtocol; got != "h2" {
+		conn.Close()
+		return nil, fmt.Errorf("ALPN gives %q, want h2", got)
+	}
+	return conn, nil
 }
 
 // reset forgets what was counted.
@@ -61,16 +102,29 @@ func (c *client) reset() {
 	c.conn.SetDeadline(time.Now().Add(patience))
 }
 
-// closedLoop sends the next request when the last one was answered.
+// closedLoop sends a slot's next request when its last one was answered.
 func (c *client) closedLoop(from *source, until time.Time) {
-	for {
-		start := time.Now()
-		if start.After(until) {
-			return
+	begin := func(slot int) bool {
+		now := time.Now()
+		if now.After(until) {
+			return false
 		}
 		token, path, more := from.take()
-		if !more || !c.record(start, token, path) {
+		return more && c.send(slot, now, token, path)
+	}
+	underWay := 0
+	for slot := range c.started {
+		if begin(slot) {
+			underWay++
+		}
+	}
+	for ; underWay > 0; underWay-- {
+		slot, going := c.receive()
+		if !going {
 			return
+		}
+		if begin(slot) {
+			underWay++
 		}
 	}
 }
@@ -87,79 +141,54 @@ func (c *client) openLoop(from *source, due time.Time, step time.Duration, until
 			start = time.Now()
 		}
 		token, path, more := from.take()
-		if !more || !c.record(start, token, path) {
+		if !more || !c.exchange(start, token, path) {
 			return
 		}
 	}
 }
 
-// record makes one exchange and counts it, and tells whether the connection can go on.
-func (c *client) record(start time.Time, token string, path int) bool {
-	last, err := c.exchange(token, path)
-	if err != nil {
-		c.wrong++
-		if c.fault == nil {
-			c.fault = err
-		}
+// exchange makes one exchange, with nothing else under way, counts it, and tells whether the
+// connection can go on.
+func (c *client) exchange(start time.Time, token string, path int) bool {
+	if !c.send(0, start, token, path) {
 		return false
 	}
-	c.took = append(c.took, time.Since(start))
-	if !last {
-		return true
-	}
-	c.redials++
-	if err := c.connect(); err != nil {
-		c.wrong++
-		c.fault = err
+	_, going := c.receive()
+	return going
+}
+
+// send begins a request that counts from start.
+func (c *client) send(slot int, start time.Time, token string, path int) bool {
+	c.started[slot] = start
+	if err := c.wire.send(slot, token, path); err != nil {
+		c.fail(fmt.Errorf("send: %w", err))
 		return false
 	}
 	return true
 }
 
-var payload = make([]byte, 1<<20)
-
-// exchange sends one request and reads its answer. last says that the proxy closes the
-// connection.
-func (c *client) exchange(token string, path int) (last bool, err error) {
-	c.write(token, path)
-	if body := c.job.Body; body > 0 {
-		_, err = (&net.Buffers{c.out, payload[:body]}).WriteTo(c.conn)
-	} else {
-		_, err = c.conn.Write(c.out)
-	}
+// receive counts an answer, and tells whose it is and whether the connection can go on.
+func (c *client) receive() (slot int, going bool) {
+	slot, last, err := c.wire.receive()
 	if err != nil {
-		return false, fmt.Errorf("send: %w", err)
+		c.fail(err)
+		return 0, false
 	}
-	h, err := readHead(c.in)
-	if err != nil {
-		return false, fmt.Errorf("read the answer: %w", err)
+	c.took = append(c.took, time.Since(c.started[slot]))
+	if !last {
+		return slot, true
 	}
-	if _, err := c.in.Discard(h.length); err != nil {
-		return false, fmt.Errorf("read the answer's body: %w", err)
+	c.redials++
+	if err := c.connect(); err != nil {
+		c.fail(err)
+		return 0, false
 	}
-	if h.status != c.job.Status || c.job.Body > 0 && h.length != c.job.Body {
-		return false, fmt.Errorf("status %d with %d bytes, want %d", h.status, h.length, c.job.Status)
-	}
-	return h.last, nil
+	return slot, true
 }
 
-// write makes the head of a request.
-func (c *client) write(token string, path int) {
-	b := c.out[:0]
-	if c.job.Body > 0 {
-		b = append(b, "POST /r/"...)
-	} else {
-		b = append(b, "GET /r/"...)
+func (c *client) fail(err error) {
+	c.wrong++
+	if c.fault == nil {
+		c.fault = err
 	}
-	b = strconv.AppendInt(b, int64(path), 10)
-	b = append(b, "/items/7 HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench/1\r\nAccept: application/json\r\n"...)
-	if token != "" {
-		b = append(append(append(b, "Authorization: Bearer "...), token...), "\r\n"...)
-	}
-	if c.job.Body > 0 {
-		b = append(b, "Content-Type: application/octet-stream\r\nContent-Length: "...)
-		b = strconv.AppendInt(b, int64(c.job.Body), 10)
-		b = append(b, "\r\n"...)
-	}
-	c.out = append(b, "\r\n"...)
 }

@@ -1,5 +1,5 @@
-// Command bench measures the gateway as a whole process, beside nginx and HAProxy where they
-// are installed, and prints medians, spreads and ratios.
+// Command bench measures the gateway as a whole process, beside nginx, HAProxy and Caddy where
+// they are installed, and prints medians, spreads and ratios.
 //
 //	go run ./deploy/bench --quick
 //

@@ -31,7 +31,10 @@ type job struct {
 	Paths      int    // routes that are asked for in turn
 	Body       int
 	Status     int
-	Idle       bool // measure what open connections cost instead
+	Streams    int    // under way at once on each connection, which is HTTP/2 then; 0: HTTP/1.1
+	GRPC       bool   // unary calls
+	Authority  string // file with the certificate to expect: TLS
+	Idle       bool   // measure what open connections cost instead
 	Settle     time.Duration
 }
 
@@ -214,7 +217,7 @@ func (j job) hold(from *source) (sample, error) {
 	for _, c := range held {
 		c.reset()
 		token, path, _ := from.take()
-		c.record(time.Now(), token, path)
+		c.exchange(time.Now(), token, path)
 	}
 	time.Sleep(j.Settle)
 	s := collect(held)

@@ -22,7 +22,6 @@ type settings struct {
 	proxies   []string      // names; empty: all
 	json      string        // file for the figures; empty: none
 	profile   string        // folder for the gateway's profiles; empty: none
-	baselines bool          // measure nginx and HAProxy where they are installed
 
 	tokens int // in turn
 	fresh  int // tokens never seen before, for each round
@@ -81,11 +80,11 @@ func command(ctx context.Context, args []string, out, progress io.Writer) error 
 
 // parse reads the flags. --quick sets other defaults, which the other flags still override.
 func parse(args []string, usage io.Writer) (settings, error) {
-	s := settings{baselines: true, tokens: 10_000, idle: 1000, routes: 10_000, settle: 500 * time.Millisecond}
+	s := settings{tokens: 10_000, idle: 1000, routes: 10_000, settle: 500 * time.Millisecond}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.Usage = func() {
-		fmt.Fprintf(usage, "Measures the gateway as a process, beside nginx and HAProxy where they are installed.\n\n")
+		fmt.Fprintf(usage, "Measures the gateway as a process, beside nginx, HAProxy and Caddy where they are installed.\n\n")
 		flags.PrintDefaults()
 		fmt.Fprintln(usage, "\nWorkloads:")
 		for _, w := range workloads {

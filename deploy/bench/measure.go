@@ -55,29 +55,29 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*Report, e
 // over from other workloads.
 func (r *rig) measure(ctx context.Context, w workload, name string, round int) (sample, error) {
 	if w.anew {
-		p, err := r.start(ctx, name)
+		p, err := r.start(ctx, name, w.front)
 		if err != nil {
 			return sample{}, err
 		}
 		defer p.stop()
 		return r.run(ctx, r.job(w, p, round))
 	}
-	if r.proxies[name] == nil {
-		p, err := r.start(ctx, name)
+	key := name + "/" + string(w.front)
+	if r.proxies[key] == nil {
+		p, err := r.start(ctx, name, w.front)
 		if err != nil {
 			return sample{}, err
 		}
-		r.proxies[name] = p
+		r.proxies[key] = p
 	}
-	return r.run(ctx, r.job(w, r.proxies[name], round))
+	return r.run(ctx, r.job(w, r.proxies[key], round))
 }
 
 // job turns a workload into the load generator's orders.
 func (r *rig) job(w workload, p *proxy, round int) job {
-	j := job{
-		Address: p.address, PID: p.pid, Connections: w.connections, Rate: w.rate,
-		Warm: max(200, 2*w.connections), Duration: r.duration, Body: w.body, Status: w.status, Idle: w.idle, Settle: r.settle,
-	}
+	j := r.to(p)
+	j.Connections, j.Streams, j.Rate, j.Body, j.Status = w.connections, w.streams, w.rate, w.body, w.status
+	j.Warm, j.Duration, j.Idle, j.Settle = max(200, 2*w.connections), r.duration, w.idle, r.settle
 	if w.tokens != noToken {
 		j.Tokens = r.file(string(w.tokens))
 	}

@@ -10,20 +10,33 @@ const (
 	nginx           = "nginx"            // plain proxy, checks nothing
 	haproxy         = "haproxy"          // plain proxy, checks nothing
 	haproxyJWT      = "haproxy-jwt"      // signature, issuer, expiry and scope
+	caddy           = "caddy"            // plain proxy for HTTP/2, checks nothing
+)
+
+// front is how a proxy is spoken to, and how it speaks to the service. Each has a process of
+// its own.
+type front string
+
+const (
+	plain     front = ""     // clear text; HTTP/1.1 to the service
+	overTLS   front = "tls"  // TLS; HTTP/1.1 to the service
+	grpcFront front = "grpc" // clear text; HTTP/2 in clear text to the service
 )
 
 // allProxies are those names, in the order of the documentation.
-var allProxies = []string{scopegate, scopegateLog, scopegateRoutes, nginx, haproxy, haproxyJWT}
+var allProxies = []string{scopegate, scopegateLog, scopegateRoutes, nginx, haproxy, haproxyJWT, caddy}
 
 // baselines are what others are divided by, in the table's order. The gateway is one for
 // its own variants.
-var baselines = []string{nginx, haproxy, haproxyJWT, scopegate}
+var baselines = []string{nginx, haproxy, haproxyJWT, caddy, scopegate}
 
 // workload is one kind of traffic.
 type workload struct {
 	name, what  string
 	proxies     []string
+	front       front
 	connections int
+	streams     int // under way at once on each connection, which is HTTP/2; 0: HTTP/1.1
 	rate        int // requests a second, open loop; 0: as fast as answers come
 	tokens      kind
 	body        int  // bytes of the request and of the answer; 0: GET and a short answer
@@ -47,6 +60,7 @@ const (
 var (
 	everyone = []string{scopegate, nginx, haproxy, haproxyJWT}
 	checkers = []string{scopegate, haproxyJWT}
+	speakers = []string{scopegate, caddy} // of HTTP/2
 )
 
 var workloads = []workload{
@@ -61,6 +75,9 @@ var workloads = []workload{
 	{name: "conns-1000", what: "one token, 1,000 connections", proxies: everyone, connections: 1000, tokens: oneToken, status: 200},
 	{name: "routes", what: "10 routes, and 10,000 routes, each in turn", proxies: []string{scopegate, scopegateRoutes}, connections: 64, tokens: oneToken, everyRoute: true, status: 200},
 	{name: "rate", what: "one token, 2,000 requests a second", proxies: everyone, connections: 64, rate: 2000, tokens: oneToken, status: 200},
+	{name: "h2", what: "HTTP/2 in clear text, 8 connections with 8 streams", proxies: speakers, connections: 8, streams: 8, tokens: oneToken, status: 200},
+	{name: "h2-tls", what: "HTTP/2 over TLS, 8 connections with 8 streams", proxies: speakers, front: overTLS, connections: 8, streams: 8, tokens: oneToken, status: 200},
+	{name: "grpc", what: "gRPC unary calls of 100 bytes, 8 connections with 8 streams", proxies: speakers, front: grpcFront, connections: 8, streams: 8, tokens: oneToken, status: 200},
 	{name: "memory", what: "memory after 10,000 tokens in turn", proxies: everyone, connections: 64, tokens: manyTokens, anew: true, status: 200},
 	{name: "idle", what: "memory of an idle connection, of 1,000", proxies: everyone, tokens: oneToken, anew: true, idle: true, status: 200},
 }
@@ -96,6 +113,9 @@ var targets = []target{
 	{"one", scopegate, rateMetric, nginx, 0.95, true},
 	{"conns-1000", scopegate, rateMetric, nginx, 0.95, true},
 	{"routes", scopegateRoutes, cpuMetric, scopegate, 1.03, false},
+	{"h2", scopegate, cpuMetric, caddy, 0.9, false},
+	{"h2-tls", scopegate, cpuMetric, caddy, 0.9, false},
+	{"grpc", scopegate, cpuMetric, caddy, 0.9, false},
 	{"memory", scopegate, memoryMetric, "", 40, false},
 	{"idle", scopegate, idleMetric, "", 8, false},
 }

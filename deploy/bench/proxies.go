@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 )
@@ -29,26 +31,36 @@ var haproxyConf string
 // fewRoutes is what an ordinary policy has.
 const fewRoutes = 10
 
+//go:embed Caddyfile.tmpl
+var caddyfile string
+
 // start starts a proxy by its name in the table and waits until it serves.
-func (r *rig) start(ctx context.Context, name string) (*proxy, error) {
-	var p *proxy
-	var err error
+func (r *rig) start(ctx context.Context, name string, front front) (*proxy, error) {
 	switch name {
 	case nginx:
-		p, err = r.startNginx(ctx)
-	case haproxy:
-		p, err = r.startHAProxy(ctx, name, false)
-	case haproxyJWT:
-		p, err = r.startHAProxy(ctx, name, true)
+		return r.onFreePort(ctx, name, front, "nginx.conf", nginxConf, func(config string) []string {
+			return []string{installed(nginx), "-p", r.folder, "-e", "stderr", "-c", config}
+		})
+	case haproxy, haproxyJWT:
+		return r.onFreePort(ctx, name, front, name+".cfg", haproxyConf, func(config string) []string {
+			return []string{installed(haproxy), "-db", "-f", config}
+		})
+	case caddy:
+		return r.onFreePort(ctx, name, front, "Caddyfile", caddyfile, func(config string) []string {
+			// It saves the configuration that it was given, and looks for certificates.
+			folders := []string{"env", "XDG_CONFIG_HOME=" + r.folder, "XDG_DATA_HOME=" + r.folder}
+			return append(folders, installed(caddy), "run", "--adapter", "caddyfile", "--config", config)
+		})
 	case scopegateLog:
-		p, err = r.startGateway(ctx, name, fewRoutes, 1)
+		return r.startGateway(ctx, name, front, fewRoutes, 1)
 	case scopegateRoutes:
-		p, err = r.startGateway(ctx, name, r.routes, 1000)
-	default:
-		p, err = r.startGateway(ctx, name, fewRoutes, 1000)
+		return r.startGateway(ctx, name, front, r.routes, 1000)
 	}
-	return p, err
+	return r.startGateway(ctx, name, front, fewRoutes, 1000)
 }
+
+// versionNumber is what tells one release from another in what a program says of itself.
+var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+[-+~.\w]*`)
 
 // installed finds a baseline's program, also where a user's PATH does not reach.
 func installed(program string) string {
@@ -62,28 +74,33 @@ func installed(program string) string {
 
 // available tells whether a proxy can be started here, and remembers its version.
 func (r *rig) available(ctx context.Context, name string) bool {
-	switch name {
-	case nginx, haproxy, haproxyJWT:
-		program, _, _ := strings.Cut(name, "-")
-		path := installed(program)
-		if !r.baselines || path == "" {
-			return false
-		}
-		out, err := exec.CommandContext(ctx, path, "-v").CombinedOutput()
-		line, _, _ := strings.Cut(string(out), "\n")
-		r.versions[program] = strings.TrimSpace(line)
-		return err == nil
+	program, _, _ := strings.Cut(name, "-")
+	if program == scopegate {
+		return true
 	}
-	return true
+	path := installed(program)
+	if path == "" {
+		return false
+	}
+	argument := "-v"
+	if program == caddy {
+		argument = "version"
+	}
+	out, err := exec.CommandContext(ctx, path, argument).CombinedOutput()
+	r.versions[program] = versionNumber.FindString(string(out))
+	return err == nil
 }
 
 // startGateway starts a gateway with so many routes, of whose allowed requests every
 // sample-th is logged.
-func (r *rig) startGateway(ctx context.Context, name string, routes, sample int) (*proxy, error) {
+func (r *rig) startGateway(ctx context.Context, name string, front front, routes, sample int) (*proxy, error) {
 	var policy strings.Builder
 	policy.WriteString("version: 1\nservice: bench\nscopes: { bench.read: Read, bench.write: Write, bench.list: List, bench.share: Share }\nroutes:\n")
 	for n := range routes {
 		fmt.Fprintf(&policy, "  /r/%d/items/{id}: { GET: bench.read, POST: bench.write }\n", n)
+	}
+	if front == grpcFront {
+		policy.WriteString("  " + grpcPath + ": { POST: bench.read }\n")
 	}
 	// The watch is on folders: each gateway has its own, in which nothing changes.
 	folder, err := os.MkdirTemp(r.folder, name)
@@ -94,14 +111,13 @@ func (r *rig) startGateway(ctx context.Context, name string, routes, sample int)
 	if err := os.WriteFile(file, []byte(policy.String()), 0o600); err != nil {
 		return nil, err
 	}
-	config, err := render(folder, "gateway.yaml", gatewayYAML, map[string]any{
-		"Issuer": r.issuer.url, "Service": r.service, "Policy": file, "Sample": sample,
-		"Profile": r.profile != "",
-	})
+	config, err := render(folder, "gateway.yaml", gatewayYAML, r.values(name, front, map[string]any{
+		"Policy": file, "Sample": sample, "Profile": r.profile != "",
+	}))
 	if err != nil {
 		return nil, err
 	}
-	p, log, err := r.launch(ctx, name, r.file("gateway"), "serve", "--config", config)
+	p, log, err := r.launch(ctx, name, front, r.file("gateway"), "serve", "--config", config)
 	if err != nil {
 		return nil, err
 	}
@@ -140,22 +156,9 @@ func (r *rig) serving(log io.ReadCloser) (data, admin string, err error) {
 	}
 }
 
-func (r *rig) startNginx(ctx context.Context) (*proxy, error) {
-	return r.onFreePort(ctx, nginx, "nginx.conf", nginxConf, nil, func(config string) []string {
-		return []string{installed("nginx"), "-p", r.folder, "-e", "stderr", "-c", config}
-	})
-}
-
-func (r *rig) startHAProxy(ctx context.Context, name string, verify bool) (*proxy, error) {
-	values := map[string]any{"Verify": verify, "Issuer": r.issuer.url, "Key": r.file("key.pem")}
-	return r.onFreePort(ctx, name, name+".cfg", haproxyConf, values, func(config string) []string {
-		return []string{installed("haproxy"), "-db", "-f", config}
-	})
-}
-
 // onFreePort starts a proxy that cannot choose its port itself, on one that was free a
 // moment ago, and tries others should somebody else have been faster.
-func (r *rig) onFreePort(ctx context.Context, name, file, text string, values map[string]any, argv func(config string) []string) (*proxy, error) {
+func (r *rig) onFreePort(ctx context.Context, name string, front front, file, text string, argv func(config string) []string) (*proxy, error) {
 	var failures error
 	for range 3 {
 		free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -163,15 +166,11 @@ func (r *rig) onFreePort(ctx context.Context, name, file, text string, values ma
 			return nil, err
 		}
 		free.Close()
-		all := map[string]any{"Port": free.Addr().(*net.TCPAddr).Port, "Service": r.service, "Folder": r.folder}
-		for key, value := range values {
-			all[key] = value
-		}
-		config, err := render(r.folder, file, text, all)
+		config, err := render(r.folder, file, text, r.values(name, front, map[string]any{"Port": free.Addr().(*net.TCPAddr).Port}))
 		if err != nil {
 			return nil, err
 		}
-		p, said, err := r.launch(ctx, name, argv(config)...)
+		p, said, err := r.launch(ctx, name, front, argv(config)...)
 		if err != nil {
 			return nil, err
 		}
@@ -184,6 +183,16 @@ func (r *rig) onFreePort(ctx context.Context, name, file, text string, values ma
 		failures = errors.Join(failures, fmt.Errorf("start: %w; it said: %s", err, <-words))
 	}
 	return nil, failures
+}
+
+// values are what every template may ask for, and more.
+func (r *rig) values(name string, front front, more map[string]any) map[string]any {
+	all := map[string]any{
+		"Service": r.service, "Folder": r.folder, "Issuer": r.issuer.url, "Key": r.file("key.pem"),
+		"Verify": name == haproxyJWT, "TLS": front == overTLS, "GRPC": front == grpcFront,
+	}
+	maps.Copy(all, more)
+	return all
 }
 
 // listen reads all that a process says, and gives its beginning when the process has ended.

@@ -26,7 +26,7 @@ type rig struct {
 	issuer   *issuer
 	service  string // address
 	running  sync.WaitGroup
-	proxies  map[string]*proxy
+	proxies  map[string]*proxy // by name and front
 	versions map[string]string
 }
 
@@ -61,6 +61,9 @@ func (r *rig) prepare(ctx context.Context, chosen []workload, say func(string, .
 	}
 	if err := r.issuer.writeKey(r.file("key.pem")); err != nil {
 		return err
+	}
+	if err := writeCertificate(r.file("cert.pem"), r.file("cert.key")); err != nil {
+		return fmt.Errorf("make a certificate: %w", err)
 	}
 	r.pinning = pin() // so far all processors were welcome
 	return r.startService(ctx)
@@ -130,6 +133,7 @@ type proxy struct {
 	name    string
 	pid     int
 	address string
+	front   front
 	admin   string // of a gateway
 	routes  int    // that its policy knows
 	exited  chan struct{}
@@ -138,7 +142,7 @@ type proxy struct {
 
 // launch starts a proxy's process and gives its standard error.
 // Whoever reads that has to read to its end.
-func (r *rig) launch(ctx context.Context, name string, argv ...string) (*proxy, io.ReadCloser, error) {
+func (r *rig) launch(ctx context.Context, name string, front front, argv ...string) (*proxy, io.ReadCloser, error) {
 	ctx, end := context.WithCancel(ctx)
 	cmd := pinned(ctx, r.pinning.proxy, argv...)
 	read, write, err := os.Pipe()
@@ -152,7 +156,7 @@ func (r *rig) launch(ctx context.Context, name string, argv ...string) (*proxy, 
 		return nil, nil, errors.Join(fmt.Errorf("start %s: %w", name, err), read.Close(), write.Close())
 	}
 	write.Close() // the process has its own end
-	p := &proxy{name: name, pid: cmd.Process.Pid, routes: fewRoutes, exited: make(chan struct{})}
+	p := &proxy{name: name, front: front, pid: cmd.Process.Pid, routes: fewRoutes, exited: make(chan struct{})}
 	r.running.Go(func() {
 		cmd.Wait()
 		end()
@@ -176,7 +180,7 @@ func (r *rig) ready(ctx context.Context, p *proxy) error {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := ask(p.address, strings.TrimSpace(string(token)))
+		err := ask(r.to(p), strings.TrimSpace(string(token)))
 		if err == nil {
 			return nil
 		}
@@ -190,14 +194,25 @@ func (r *rig) ready(ctx context.Context, p *proxy) error {
 	}
 }
 
-// ask makes one request for 200.
-func ask(address, token string) error {
-	j := job{Address: address, Status: 200}
+// to is the part of a job that says how to speak to a proxy.
+func (r *rig) to(p *proxy) job {
+	j := job{Address: p.address, PID: p.pid, Status: 200}
+	switch p.front {
+	case overTLS:
+		j.Streams, j.Authority = 1, r.file("cert.pem")
+	case grpcFront:
+		j.Streams, j.GRPC = 1, true
+	}
+	return j
+}
+
+// ask makes one request.
+func ask(j job, token string) error {
 	clients, err := j.dial(1)
 	if err != nil {
 		return err
 	}
 	defer hangUp(clients)
-	_, err = clients[0].exchange(token, 0)
-	return err
+	clients[0].exchange(time.Now(), token, 0)
+	return clients[0].fault
 }

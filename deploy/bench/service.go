@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"strconv"
+
+	"golang.org/x/net/http2"
 )
 
 // answerAll is the service behind the proxies. It prints its address and answers until its
-// parent closes stdin or dies. A request with a body of n bytes is answered with n bytes,
-// any other with a short JSON text.
+// parent closes stdin or dies. HTTP/1.1 with a body of n bytes is answered with n bytes, and
+// without one with a short JSON text; every HTTP/2 stream is a gRPC call.
 func answerAll(stdin io.Reader, stdout io.Writer) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,6 +49,10 @@ var (
 func answer(conn net.Conn) {
 	defer conn.Close()
 	in := bufio.NewReaderSize(conn, 16<<10)
+	if start, _ := in.Peek(3); string(start) == http2.ClientPreface[:3] {
+		answerCalls(conn, in)
+		return
+	}
 	for {
 		h, err := readHead(in)
 		if err != nil {
@@ -67,6 +73,29 @@ func answer(conn net.Conn) {
 		head := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", h.length)
 		if _, err := (&net.Buffers{head, plenty[:h.length]}).WriteTo(conn); err != nil {
 			return
+		}
+	}
+}
+
+// answerCalls answers gRPC calls. It reads no head: they are all the same call, which also
+// leaves the decoder's table out of it.
+func answerCalls(conn net.Conn, in *bufio.Reader) {
+	if _, err := in.Discard(len(http2.ClientPreface)); err != nil {
+		return
+	}
+	f := newFrames(conn, in)
+	f.open(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 250})
+	for {
+		frame, err := f.next()
+		if err != nil {
+			return
+		}
+		if data, ok := frame.(*http2.DataFrame); ok && data.StreamEnded() {
+			f.fields(":status", "200", "content-type", "application/grpc")
+			f.head(data.StreamID, false)
+			f.WriteData(data.StreamID, false, grpcMessage)
+			f.fields("grpc-status", "0", "grpc-message", "")
+			f.head(data.StreamID, true)
 		}
 	}
 }

@@ -12,9 +12,9 @@ func (r *Report) print(out io.Writer) {
 	fmt.Fprintf(out, "%s, %d processors, Linux %s, %s\n", r.Machine.Processor, r.Machine.Processors, r.Machine.Kernel, r.Machine.Go)
 	fmt.Fprintf(out, "%s; %d rounds of %gs; load before the run %.1f; %s\n",
 		r.Began.Format("2 January 2006 15:04 MST"), r.Rounds, r.Duration, r.Machine.Load, r.Machine.Pinning)
-	for _, version := range []string{r.Versions[nginx], r.Versions[haproxy]} {
-		if version != "" {
-			fmt.Fprintln(out, version)
+	for _, program := range []string{nginx, haproxy, caddy} {
+		if version := r.Versions[program]; version != "" {
+			fmt.Fprintln(out, program, version)
 		}
 	}
 	r.printTraffic(out)
