@@ -13,6 +13,7 @@ import (
 
 	"github.com/scopegate/scopegate/gateway/gate"
 	_ "github.com/scopegate/scopegate/gateway/proxy/xconnect" // before net/http
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // Proxy is the standard lane: an http.Handler around a gate, and the server
@@ -154,17 +155,17 @@ func (e *exchange) admit() error {
 	if err := e.x.Admit(e.ctx); err != nil {
 		return err
 	}
-	up, ok := e.x.Service().Upstream.(*Upstream)
+	up, ok := e.x.Service().Upstream.(interface{ Standard() *Upstream })
 	if !ok {
 		return errors.New("the service has no upstream of this lane")
 	}
-	e.up = up
+	e.up = up.Standard()
 	return e.fits()
 }
 
 // wellFormed checks what a policy has no say in.
 func (e *exchange) wellFormed() error {
-	if err := tooLong(e.r, e.proxy.cfg.HeadMax); err != nil {
+	if err := upstream.CheckHead(int64(len(e.r.RequestURI)), headSize(e.r), e.proxy.cfg.HeadMax); err != nil {
 		return err
 	}
 	if err := gate.CheckExpect(&e.in, e.body != nil); err != nil {
@@ -179,12 +180,8 @@ func (e *exchange) wellFormed() error {
 // fits holds the request against the service's limits, and a wish for a
 // WebSocket against the route.
 func (e *exchange) fits() error {
-	limits := &e.up.cfg
-	if err := tooLong(e.r, limits.HeadMax); err != nil {
+	if err := e.up.cfg.Fits(int64(len(e.r.RequestURI)), headSize(e.r), e.r.ContentLength); err != nil {
 		return err
-	}
-	if limits.BodyMax > 0 && e.r.ContentLength > limits.BodyMax {
-		return gate.ErrBigBody
 	}
 	if !e.socket {
 		return nil
@@ -199,24 +196,15 @@ func (e *exchange) fits() error {
 	return gate.CheckHandshake(&e.in, e.r.ContentLength != 0)
 }
 
-// tooLong measures the head as HTTP/1.1 would write it; most 0 means no bound.
-func tooLong(r *http.Request, most int64) error {
-	if most <= 0 {
-		return nil
-	}
-	if int64(len(r.RequestURI)) > most {
-		return gate.ErrBigURI
-	}
+// headSize measures the head as HTTP/1.1 would write it.
+func headSize(r *http.Request) int64 {
 	size := int64(len(r.Method) + len(r.RequestURI) + len(r.Host) + 24) // " HTTP/1.1", "Host: " and line ends
 	for name, values := range r.Header {
 		for _, v := range values {
 			size += int64(len(name) + len(v) + 4)
 		}
 	}
-	if size > most {
-		return gate.ErrBigHead
-	}
-	return nil
+	return size
 }
 
 // finish leaves the one record, also when an answer was cut short: ReverseProxy

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scopegate/scopegate/gateway/proxy"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // strictService reads HTTP/1.1 as strictly as RFC 9112 allows and complains of
@@ -32,7 +32,7 @@ type wireRequest struct {
 	body   string
 }
 
-func newStrictService(t testing.TB) (*strictService, proxy.UpstreamConfig) {
+func newStrictService(t testing.TB) (*strictService, upstream.Config) {
 	s := &strictService{}
 	return s, rawService(t, func(c net.Conn) {
 		r := bufio.NewReader(c)

@@ -26,6 +26,7 @@ import (
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/proxy"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 const policyText = `
@@ -105,7 +106,7 @@ type rig struct {
 
 type rigConfig struct {
 	proxy.Config
-	upstream proxy.UpstreamConfig
+	upstream upstream.Config
 	inFlight int64
 }
 
@@ -197,9 +198,9 @@ var certificate = func() func(testing.TB) selfSigned {
 }()
 
 // service runs h as a service of the given scheme and says how to reach it.
-func service(t testing.TB, scheme string, h http.Handler) proxy.UpstreamConfig {
+func service(t testing.TB, scheme string, h http.Handler) upstream.Config {
 	t.Helper()
-	c := proxy.UpstreamConfig{Scheme: scheme}
+	c := upstream.Config{Scheme: scheme}
 	network, address := "tcp", "127.0.0.1:0"
 	if scheme == "unix" {
 		network, address = "unix", filepath.Join(t.TempDir(), "s")
@@ -337,7 +338,7 @@ func send(t testing.TB, c net.Conn, text string) {
 }
 
 // rawService answers connections as f does, and says how to reach it.
-func rawService(t testing.TB, f func(net.Conn)) proxy.UpstreamConfig {
+func rawService(t testing.TB, f func(net.Conn)) upstream.Config {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -357,7 +358,7 @@ func rawService(t testing.TB, f func(net.Conn)) proxy.UpstreamConfig {
 			}()
 		}
 	}()
-	return proxy.UpstreamConfig{Scheme: "http", Address: l.Addr().String()}
+	return upstream.Config{Scheme: "http", Address: l.Addr().String()}
 }
 
 // zeros is an endless body that counts what was taken.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/proxy"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // TestNeverTwice: http.Transport sends a request again when a kept-alive
@@ -139,7 +140,7 @@ func TestUpstreamFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Close()
-		for _, up := range []proxy.UpstreamConfig{{Scheme: "http", Address: l.Addr().String()}, {Scheme: "unix", Address: t.TempDir() + "/none"}} {
+		for _, up := range []upstream.Config{{Scheme: "http", Address: l.Addr().String()}, {Scheme: "unix", Address: t.TempDir() + "/none"}} {
 			r := newRig(t, rigConfig{upstream: up})
 			for _, client := range r.clients() {
 				if res, text := client.ask(t, "GET", "/open/x", nil); res.StatusCode != 502 || !strings.Contains(text, "Bad Gateway") {
@@ -179,10 +180,10 @@ func TestCutShows(t *testing.T) {
 
 // TestUpstreamConfig: what cannot work is refused when it is configured.
 func TestUpstreamConfig(t *testing.T) {
-	for _, c := range []proxy.UpstreamConfig{
+	for _, c := range []upstream.Config{
 		{}, {Scheme: "http"}, {Scheme: "ftp", Address: "a:1"},
-		{Scheme: "https", Address: "a:1", TLS: proxy.UpstreamTLS{CA: "nonsense"}},
-		{Scheme: "https", Address: "a:1", TLS: proxy.UpstreamTLS{Cert: "nonsense", Key: "nonsense"}},
+		{Scheme: "https", Address: "a:1", TLS: upstream.TLS{CA: "nonsense"}},
+		{Scheme: "https", Address: "a:1", TLS: upstream.TLS{Cert: "nonsense", Key: "nonsense"}},
 	} {
 		if _, err := proxy.NewUpstream(c); err == nil {
 			t.Errorf("%+v was accepted", c)

@@ -2,10 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -13,28 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/scopegate/scopegate/gateway/gate"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
-
-// UpstreamConfig says how one service is reached. Two equal values mean the
-// same upstream, so that a reload can keep the pool of one that did not change.
-type UpstreamConfig struct {
-	Scheme   string // http, https, h2c or unix
-	Address  string // host:port, or the socket's path
-	Host     string // what the address calls itself, for requests that bring no Host
-	TLS      UpstreamTLS
-	HeadMax  int64 // bytes of a request's head, beside Config.HeadMax; 0: no other bound
-	BodyMax  int64 // bytes of a request's body; 0: no bound
-	MaxConns int   // connections to the service at once; 0: no bound
-	Timeouts gate.Timeouts
-}
-
-// UpstreamTLS holds PEM texts. Empty ones mean the system's authorities, no
-// client certificate, and the address's own name.
-type UpstreamTLS struct {
-	CA, Cert, Key string
-	ServerName    string
-}
 
 const (
 	connectTimeout = 5 * time.Second
@@ -51,7 +27,7 @@ const (
 // Upstream is one service as this lane reaches it: its pool of connections and
 // its ReverseProxy, both made once.
 type Upstream struct {
-	cfg    UpstreamConfig
+	cfg    upstream.Config
 	scheme string // of outbound URLs
 	host   string // authority of outbound URLs
 	pool   *http.Transport
@@ -65,25 +41,19 @@ type Upstream struct {
 
 // NewUpstream makes the pool for one service. It dials nothing. It fails for
 // an unknown scheme and for PEM texts that cannot be used.
-func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
+func NewUpstream(cfg upstream.Config) (*Upstream, error) {
+	cfg, err := cfg.Complete()
+	if err != nil {
+		return nil, err
+	}
 	u := &Upstream{cfg: cfg, scheme: "http", host: cfg.Address}
-	u.cfg.Timeouts = cfg.Timeouts.WithDefaults()
 	dial := dialer("tcp", "")
 	switch cfg.Scheme {
-	case "http", "h2c":
 	case "https":
 		u.scheme = "https"
 	case "unix":
 		u.host = "localhost"
 		dial = dialer("unix", cfg.Address)
-	default:
-		return nil, fmt.Errorf("upstream scheme %q is not one of http, https, h2c, unix", cfg.Scheme)
-	}
-	if cfg.Address == "" {
-		return nil, errors.New("upstream has no address")
-	}
-	if u.cfg.Host == "" {
-		u.cfg.Host = u.host
 	}
 	var transport http.RoundTripper
 	if cfg.Scheme == "http" || cfg.Scheme == "unix" {
@@ -116,7 +86,7 @@ func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
 
 // newPool makes a transport that does nothing of its own accord: no proxy from
 // the environment, no compression, no redirects, no cookies.
-func newPool(cfg UpstreamConfig, dial dialFunc) *http.Transport {
+func newPool(cfg upstream.Config, dial dialFunc) *http.Transport {
 	return &http.Transport{
 		DialContext:            dial,
 		DisableCompression:     true,
@@ -136,20 +106,9 @@ func (u *Upstream) secure() error {
 	if u.cfg.Scheme != "https" {
 		return nil
 	}
-	t := u.cfg.TLS
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CA != "" {
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM([]byte(t.CA)) {
-			return errors.New("upstream_tls: ca holds no certificate")
-		}
-	}
-	if t.Cert != "" || t.Key != "" {
-		pair, err := tls.X509KeyPair([]byte(t.Cert), []byte(t.Key))
-		if err != nil {
-			return fmt.Errorf("upstream_tls: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
+	c, err := u.cfg.TLS.Client()
+	if err != nil {
+		return err
 	}
 	u.pool.TLSClientConfig = c
 	u.pool.Protocols = new(http.Protocols)
@@ -157,6 +116,9 @@ func (u *Upstream) secure() error {
 	u.pool.Protocols.SetHTTP2(true)
 	return nil
 }
+
+// Standard makes an Upstream what this lane looks for in [gate.Service].
+func (u *Upstream) Standard() *Upstream { return u }
 
 // Close drops idle connections. Requests in flight are not disturbed; it is
 // for an upstream that a reload has replaced.

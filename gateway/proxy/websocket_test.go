@@ -16,6 +16,7 @@ import (
 
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/proxy"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // The two frames of these tests (RFC 6455 section 5.7): "Hello" from a client,
@@ -29,7 +30,7 @@ const (
 const handshake = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n"
 
 // socketService greets and answers every masked Hello with a plain one.
-func socketService(t testing.TB) proxy.UpstreamConfig {
+func socketService(t testing.TB) upstream.Config {
 	return rawService(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		req, err := http.ReadRequest(r)
@@ -280,11 +281,11 @@ func TestTunnelEnds(t *testing.T) {
 		expectEnd(t, r, b)
 	})
 	t.Run("when nothing moves", func(t *testing.T) {
-		r, b := start(t, "/open-socket", "", rigConfig{upstream: proxy.UpstreamConfig{Timeouts: gate.Timeouts{TunnelIdle: 300 * time.Millisecond}}})
+		r, b := start(t, "/open-socket", "", rigConfig{upstream: upstream.Config{Timeouts: gate.Timeouts{TunnelIdle: 300 * time.Millisecond}}})
 		expectEnd(t, r, b)
 	})
 	t.Run("on a public route after tunnel_max", func(t *testing.T) {
-		r, b := start(t, "/open-socket", "", rigConfig{upstream: proxy.UpstreamConfig{Timeouts: gate.Timeouts{TunnelMax: 300 * time.Millisecond}}})
+		r, b := start(t, "/open-socket", "", rigConfig{upstream: upstream.Config{Timeouts: gate.Timeouts{TunnelMax: 300 * time.Millisecond}}})
 		expectEnd(t, r, b)
 	})
 	t.Run("at the end of a drain", func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/proxy"
 	"github.com/scopegate/scopegate/gateway/token"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // state is one configuration ready to be served. Nothing in it changes after it is built.
@@ -19,7 +20,7 @@ type state struct {
 	config    *Config
 	snapshot  *gate.Snapshot
 	verifier  *token.Verifier
-	upstreams map[proxy.UpstreamConfig]*proxy.Upstream
+	upstreams map[upstream.Config]*proxy.Upstream
 	tls       *tls.Config // nil: plain text
 	claims    claimSet
 	loaded    time.Time
@@ -31,7 +32,7 @@ type state struct {
 func (s *Sidecar) build(cfg *Config, before *state) (*state, error) {
 	n := &state{
 		config:    cfg,
-		upstreams: map[proxy.UpstreamConfig]*proxy.Upstream{},
+		upstreams: map[upstream.Config]*proxy.Upstream{},
 		claims:    claimSet{},
 		loaded:    time.Now(),
 	}
@@ -124,8 +125,8 @@ func (n *state) upstream(c *Service, before *state) (*proxy.Upstream, error) {
 	return up, nil
 }
 
-func (u *Upstream) proxyConfig(c *Service) proxy.UpstreamConfig {
-	return proxy.UpstreamConfig{
+func (u *Upstream) proxyConfig(c *Service) upstream.Config {
+	return upstream.Config{
 		Scheme:   u.Scheme,
 		Address:  u.Address,
 		Host:     u.Host,

@@ -6,8 +6,8 @@ import (
 
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
-	"github.com/scopegate/scopegate/gateway/proxy"
 	"github.com/scopegate/scopegate/gateway/token"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // Config is a whole configuration that can be served: gateway.yaml with flags, environment
@@ -68,10 +68,10 @@ type Service struct {
 
 // Upstream is where a service listens.
 type Upstream struct {
-	Scheme  string            // http, https, h2c or unix
-	Address string            // host:port, or a socket's path
-	Host    string            // what the address calls itself, for the Host header
-	TLS     proxy.UpstreamTLS // already checked
+	Scheme  string       // http, https, h2c or unix
+	Address string       // host:port, or a socket's path
+	Host    string       // what the address calls itself, for the Host header
+	TLS     upstream.TLS // already checked
 }
 
 // String is the upstream as it may be written in gateway.yaml.

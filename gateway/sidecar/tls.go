@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/scopegate/scopegate/gateway/proxy"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // listenerTLS reads the certificate of the data port.
@@ -32,8 +33,8 @@ func (r *resolver) listenerTLS(raw *rawTLS) *ListenerTLS {
 }
 
 // clientTLS reads what the gateway shows to, and expects of, an https upstream.
-func (r *resolver) clientTLS(raw *rawTLS) proxy.UpstreamTLS {
-	u := proxy.UpstreamTLS{CA: r.pem(raw.ca), Cert: r.pem(raw.cert), Key: r.pem(raw.key), ServerName: raw.serverName.v}
+func (r *resolver) clientTLS(raw *rawTLS) upstream.TLS {
+	u := upstream.TLS{CA: r.pem(raw.ca), Cert: r.pem(raw.cert), Key: r.pem(raw.key), ServerName: raw.serverName.v}
 	if raw.cert.set != raw.key.set {
 		r.fault(idMissing, raw.at, "upstream_tls: cert and key go together", "")
 	}
