@@ -1,12 +1,16 @@
 package sidecar_test
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/sidecar"
 )
 
@@ -23,5 +27,82 @@ func BenchmarkRefusal(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
+// header shows fields to the gate as a lane does.
+type header map[string][]string
+
+func (h header) Values(name string) []string { return h[name] }
+
+// recorded is a gateway without sockets whose exchanges are recorded one by one.
+type recorded struct {
+	gateway *sidecar.Sidecar
+	token   string
+}
+
+// newRecorded makes a gateway that writes the line of one of so many allowed requests.
+func newRecorded(t testing.TB, sampleAllowed int, log io.Writer) *recorded {
+	w := newWorld(t)
+	keys := strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(w.jwks()), `{"keys":`), "}"))
+	text := strings.Replace(w.config(""), "    jwks_uri: "+w.issuer.URL+"/jwks\n", "", 1)
+	text = strings.Replace(text, "jwks: { min_refresh: 1s }", "jwks: { keys: "+keys+" }", 1)
+	w.write("gateway.yaml", strings.Replace(text, "log: { format: json }", fmt.Sprintf("log: { format: json, sample_allowed: %d }", sampleAllowed), 1))
+	g, err := sidecar.New(mustLoad(t, sidecar.Source{File: w.dir + "/gateway.yaml"}), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &recorded{g, w.issuer.token(t, "example_service.billing.read", map[string]any{"org_id": "acme"})}
+}
+
+// admitted is an exchange that was judged and not yet recorded.
+func (r *recorded) admitted(t testing.TB, method, target string, withToken bool) (*gate.Exchange, gate.Outcome) {
+	fields := header{}
+	if withToken {
+		fields["Authorization"] = []string{"Bearer " + r.token}
+	}
+	in := &gate.Request{Method: method, Target: target, Hosts: []string{"billing.example"}, ProtoMajor: 1, ProtoMinor: 1, Header: fields}
+	x := &gate.Exchange{}
+	r.gateway.Gate().Begin(x, in)
+	outcome := gate.Outcome{Status: 200, BytesOut: 512, Upstream: 153 * time.Microsecond}
+	if err := x.Admit(context.Background()); err != nil {
+		outcome = gate.Outcome{Status: x.Refuse(context.Background(), err).Status}
+	}
+	x.RequestID()
+	return x, outcome
+}
+
+// BenchmarkRecord is what metrics and log cost a request, alone and on all cores.
+func BenchmarkRecord(b *testing.B) {
+	for _, c := range []struct {
+		name           string
+		sample         int
+		method, target string
+		token          bool
+	}{
+		{"allowed and logged", 1, "GET", "/billing/acme/invoices", true},
+		{"allowed, sampled out", 1_000_000, "GET", "/billing/acme/invoices", true},
+		{"refused and logged", 1, "POST", "/billing/", true},
+		{"refused, beyond the limit", 1, "POST", "/billing/", false},
+	} {
+		r := newRecorded(b, c.sample, io.Discard)
+		b.Run(c.name, func(b *testing.B) {
+			defer r.gateway.RunLog()()
+			x, outcome := r.admitted(b, c.method, c.target, c.token)
+			b.ReportAllocs()
+			for b.Loop() {
+				r.gateway.Recorder().Record(x, outcome)
+			}
+		})
+		b.Run(c.name+", parallel", func(b *testing.B) {
+			defer r.gateway.RunLog()()
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				x, outcome := r.admitted(b, c.method, c.target, c.token)
+				for pb.Next() {
+					r.gateway.Recorder().Record(x, outcome)
+				}
+			})
+		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // SetPause replaces how s waits for files to settle, so that tests neither sleep nor race.
@@ -21,3 +23,16 @@ const SettleTime = settleTime
 
 // Registry is what the admin port's /metrics shows.
 func (s *Sidecar) Registry() *prometheus.Registry { return s.metrics.registry }
+
+// Gate judges what the data port reads.
+func (s *Sidecar) Gate() *gate.Gate { return s.gate }
+
+// Recorder receives every exchange of the gate.
+func (s *Sidecar) Recorder() gate.Recorder { return s.recorder }
+
+// RunLog writes the log in the background until the function that it returns is called.
+func (s *Sidecar) RunLog() (end func()) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() { s.queue.run(stop); close(ended) }()
+	return func() { close(stop); <-ended }
+}
