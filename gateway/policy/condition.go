@@ -23,8 +23,7 @@ const (
 // condition is one atom of a requirement that is not a scope.
 type condition struct {
 	kind   conditionKind
-	claim  string   // the claim's name as written
-	path   []string // its parts when it holds dots, for reaching into objects
+	claim  string // the claim's name as written
 	values []accepted
 	words  []string      // acr values, or the one issuer
 	maxAge time.Duration // of onMaxAge
@@ -57,27 +56,25 @@ func (c *condition) met(caller *Caller, path string) bool {
 	case onACR:
 		return caller.ACR != "" && slices.Contains(c.words, caller.ACR)
 	}
-	value, ok := c.lookup(caller.Claims)
+	value, ok := lookup(caller.Claims, c.claim)
 	return ok && c.accepts(value, path)
 }
 
-// lookup finds the claim: under its whole name first, else step by step into
-// objects.
-func (c *condition) lookup(claims map[string]any) (any, bool) {
-	if v, ok := claims[c.claim]; ok {
-		return v, true
+// lookup finds a claim: under its whole name first, else along the name's dots
+// into objects.
+func lookup(claims map[string]any, name string) (value any, ok bool) {
+	if value, ok = claims[name]; ok {
+		return value, true
 	}
-	var v any
-	for i, part := range c.path {
-		if i > 0 {
-			claims, _ = v.(map[string]any)
-		}
-		var ok bool
-		if v, ok = claims[part]; !ok {
+	for more := true; more; {
+		var part string
+		part, name, more = strings.Cut(name, ".")
+		if value, ok = claims[part]; !ok {
 			return nil, false
 		}
+		claims, _ = value.(map[string]any)
 	}
-	return v, len(c.path) > 0
+	return value, true
 }
 
 // accepts compares a claim's value, or one element of an array.

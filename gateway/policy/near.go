@@ -3,13 +3,10 @@ package policy
 import "strings"
 
 // Claim reads a claim by its name as `claims:` spells it: the claim of the
-// whole name, else a path with dots into objects; nil when it is absent.
+// whole name, else a path with dots into objects; nil when it is absent. It
+// allocates nothing.
 func Claim(claims map[string]any, name string) any {
-	c := condition{claim: name}
-	if strings.Contains(name, ".") {
-		c.path = strings.Split(name, ".")
-	}
-	value, _ := c.lookup(claims)
+	value, _ := lookup(claims, name)
 	return value
 }
 

@@ -214,9 +214,6 @@ func (b *builder) claims(n *yaml.Node) (parts []string) {
 			b.report(e.key, idClaim, "", "the name of a claim has 1 to %d bytes", maxClaimBytes)
 			continue
 		}
-		if strings.Contains(c.claim, ".") {
-			c.path = strings.Split(c.claim, ".")
-		}
 		nodes := []*yaml.Node{e.value}
 		if e.value.Kind == yaml.SequenceNode {
 			nodes = e.value.Content

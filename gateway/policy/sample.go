@@ -159,7 +159,7 @@ func (r *Rule) segmentTexts(c *Caller) map[int][]string {
 	for i := range r.conditions {
 		cond := &r.conditions[i]
 		for _, a := range cond.values {
-			if value, ok := cond.lookup(c.Claims); ok && a.segment >= 0 {
+			if value, ok := lookup(c.Claims, cond.claim); ok && a.segment >= 0 {
 				out[a.segment] = append(out[a.segment], scalarTexts(value)...)
 			}
 		}
