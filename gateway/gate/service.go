@@ -43,6 +43,8 @@ type Service struct {
 	InFlightMax int64
 	// Upstream belongs to the lanes; the gate never looks at it.
 	Upstream any
+	// Meter belongs to the recorder; the gate never looks at it.
+	Meter any
 
 	keep map[string]bool // folded KeepHeaders
 }

@@ -22,7 +22,6 @@ type state struct {
 	verifier  *token.Verifier
 	upstreams map[upstream.Config]*proxy.Upstream
 	tls       *tls.Config // nil: plain text
-	claims    claimSet
 	loaded    time.Time
 }
 
@@ -33,7 +32,6 @@ func (s *Sidecar) build(cfg *Config, before *state) (*state, error) {
 	n := &state{
 		config:    cfg,
 		upstreams: map[upstream.Config]*proxy.Upstream{},
-		claims:    claimSet{},
 		loaded:    time.Now(),
 	}
 	var err error
@@ -81,8 +79,6 @@ func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, err
 	if err != nil {
 		return nil, err
 	}
-	name := c.Policy.Service()
-	n.claims[name] = append(n.claims[name], c.Policy.ClaimNames()...)
 	return &gate.Service{
 		Policy:       c.Policy,
 		Hosts:        c.Hosts,
@@ -94,9 +90,10 @@ func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, err
 		KeepHeaders:  c.KeepHeaders,
 		UpstreamHost: c.UpstreamHost,
 		IdentityMax:  int(c.IdentityMax),
-		InFlight:     s.inFlight(name),
+		InFlight:     s.inFlight(c.Policy.Service()),
 		InFlightMax:  int64(c.Limits.InFlight),
 		Upstream:     up,
+		Meter:        newMeter(c.Policy),
 	}, nil
 }
 

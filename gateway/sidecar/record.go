@@ -22,14 +22,15 @@ const (
 // recorder turns every exchange into one set of observations and one line of the decision
 // log. It runs on the request's goroutine, keeps nothing of the exchange, and never waits.
 type recorder struct {
-	metrics   *metrics
+	traffic   *traffic
+	pens      *pens
+	nowhere   slot         // for requests to no service
 	decisions slog.Handler // through the queue
 	events    *slog.Logger
 	refused   *limiter
 	causes    *limiter
 	sample    atomic.Int64 // every n-th allowed line
 	allowed   atomic.Int64
-	reads     atomic.Pointer[claimSet] // claims that a loaded policy reads, by service
 }
 
 // decisionOptions drops the level: a line of the decision log has the keys of its contract
@@ -41,8 +42,8 @@ var decisionOptions = &slog.HandlerOptions{ReplaceAttr: func(groups []string, a 
 	return a
 }}
 
-func newRecorder(m *metrics, decisions slog.Handler, events *slog.Logger) *recorder {
-	r := &recorder{metrics: m, decisions: decisions, events: events, refused: newLimiter(refusedLines), causes: newLimiter(causeLines)}
+func newRecorder(t *traffic, decisions slog.Handler, events *slog.Logger) *recorder {
+	r := &recorder{traffic: t, pens: newPens(t.stripes), nowhere: slot{place: place{unmatched, unmatched}}, decisions: decisions, events: events, refused: newLimiter(refusedLines), causes: newLimiter(causeLines)}
 	r.sample.Store(1)
 	return r
 }
@@ -50,7 +51,7 @@ func newRecorder(m *metrics, decisions slog.Handler, events *slog.Logger) *recor
 // describe tells the recorder what is served from now on.
 func (r *recorder) describe(n *state) {
 	r.sample.Store(int64(n.config.Log.SampleAllowed))
-	r.reads.Store(&n.claims)
+	r.traffic.keep(n.places(), n.loaded)
 }
 
 // flush accounts, at the end, for the lines that were held back and that no later line has
@@ -61,23 +62,28 @@ func (r *recorder) flush() {
 	}
 }
 
-// claimSet names, for each service, the claims that its policy reads.
-type claimSet map[string][]string
-
 // Record implements [gate.Recorder].
 func (r *recorder) Record(x *gate.Exchange, o gate.Outcome) {
 	now := time.Now()
-	l := labelsOf(x)
-	r.metrics.observe(&l, o, now.Sub(x.Started()))
+	took := now.Sub(x.Started())
+	at, reason := r.slotOf(x), string(x.Reason())
+
+	pn := r.pens.take()
+	r.traffic.observe(at.in(r.traffic), pn.stripe, fate{methodLabel(x), reason, o.Status}, &o, now, took)
+	r.pens.back(pn)
+
 	r.cause(x, o, now)
+	l := labels{at.service, at.route, reason}
 	sampled := r.sampled(x, &l, o, now)
 	if sampled == 0 {
 		return
 	}
 	line := slog.NewRecord(now, slog.LevelInfo, "request", 0)
-	line.AddAttrs(r.attributes(x, &l, o, now.Sub(x.Started()), sampled)...)
+	line.AddAttrs(r.attributes(x, &l, o, took, sampled)...)
 	_ = r.decisions.Handle(context.Background(), line)
 }
+
+type labels struct{ service, route, reason string }
 
 // sampled says for how many requests the line of this one stands; 0 means that it gets none.
 // What a stranger can cause without a token is limited, what is allowed is sampled as
@@ -168,9 +174,11 @@ type caller struct {
 
 func (r *recorder) caller(x *gate.Exchange, l *labels) caller {
 	c := caller{scopes: []string{}, claims: map[string]any{}}
-	if s := x.Service(); s != nil {
-		c.policy = s.Policy.Hash()
+	s := x.Service()
+	if s == nil {
+		return c
 	}
+	c.policy = s.Policy.Hash()
 	t := x.Token()
 	if t == nil {
 		return c
@@ -182,11 +190,9 @@ func (r *recorder) caller(x *gate.Exchange, l *labels) caller {
 	if !t.AuthTime.IsZero() {
 		c.authAge = int64(max(0, x.Started().Sub(t.AuthTime)-t.Skew()) / time.Second)
 	}
-	if reads := r.reads.Load(); reads != nil {
-		for _, name := range (*reads)[l.service] {
-			if v := policy.Claim(t.Claims, name); v != nil {
-				c.claims[name] = boundClaim(v)
-			}
+	for _, name := range s.Meter.(*meter).claims {
+		if v := policy.Claim(t.Claims, name); v != nil {
+			c.claims[name] = boundClaim(v)
 		}
 	}
 	return c

@@ -70,7 +70,7 @@ func New(cfg *Config, w io.Writer) (*Sidecar, error) {
 		pause:   pause,
 	}
 	s.log = slog.New(queued{s.queue, newHandler(w, cfg.Log.Format, nil)})
-	s.recorder = newRecorder(s.metrics, queued{s.queue, newHandler(w, cfg.Log.Format, decisionOptions)}, s.log)
+	s.recorder = newRecorder(s.metrics.traffic, queued{s.queue, newHandler(w, cfg.Log.Format, decisionOptions)}, s.log)
 	s.verifying.log = s.log
 
 	first, err := s.build(cfg, nil)
