@@ -357,7 +357,7 @@ func TestDefaultsOfTheSchemaAreTheLoaders(t *testing.T) {
 		source := map[string]any{
 			"version":  1,
 			"issuers":  []any{map[string]any{"issuer": "https://issuer.example", "audience": "none"}},
-			"services": []any{map[string]any{"policy": tokensPolicy(t), "upstream": "http://127.0.0.1:8002"}},
+			"services": []any{map[string]any{"policy": tokensPolicy(t), "upstream": "http://127.0.0.1:8002", "cors": map[string]any{"origins": []any{"*"}}}},
 		}
 		for path, value := range written {
 			put(source, strings.Split(path, "."), value)

@@ -12,8 +12,8 @@ import (
 // Answer is a refusal as the caller sees it.
 type Answer struct {
 	Status int
-	Fields []Field // in order; Content-Type and Content-Length included
-	Body   []byte
+	Fields []Field // in order, no name twice; Content-Type and Content-Length included
+	Body   []byte  // none for a status of 204
 	// Trailers is set for a gRPC caller: Fields then hold the status, and there
 	// is no body (a trailers-only response).
 	Trailers bool
@@ -41,11 +41,17 @@ func (x *Exchange) Refuse(ctx context.Context, err error) Answer {
 	if x.refusal.Reason == ReasonMethodNotAllowed {
 		a.set("Allow", x.match.Route.Allow())
 	}
-	if x.fromGRPC() {
+	switch {
+	case status == http.StatusNoContent:
+		x.answerPreflight(&a)
+		return a
+	case x.fromGRPC():
+		x.shareRefusal(&a)
 		a.grpc(v, x.refusal.Reason)
 		return a
 	}
 	a.set("Vary", "Accept")
+	x.shareRefusal(&a)
 	detail := v.detail
 	if detail == "" {
 		detail = http.StatusText(status)
@@ -55,6 +61,17 @@ func (x *Exchange) Refuse(ctx context.Context, err error) Answer {
 }
 
 func (a *Answer) set(name, value string) { a.Fields = append(a.Fields, Field{name, value}) }
+
+// merge is set for a list that may have begun.
+func (a *Answer) merge(name, value string) {
+	for i := range a.Fields {
+		if a.Fields[i].Name == name {
+			a.Fields[i].Value += ", " + value
+			return
+		}
+	}
+	a.set(name, value)
+}
 
 // grpc makes a trailers-only response of the answer.
 func (a *Answer) grpc(v *verdict, reason Reason) {

@@ -108,6 +108,12 @@ func (x *Exchange) Admit(ctx context.Context) error {
 	if err := x.read(); err != nil {
 		return err // 400: malformed, or more than one reading
 	}
+	if err := x.find(); err != nil {
+		return err // 404, or 400 for what nobody accepts
+	}
+	if method, ok := x.announced(); ok {
+		return x.preflight(method) // 204, or the 400 and 404 of the request that is announced
+	}
 	if err := x.route(); err != nil {
 		return x.conceal(ctx, err) // 404, 405, 400 for what the route does not accept, 403 for nobody
 	}
@@ -136,15 +142,20 @@ func (x *Exchange) read() (err error) {
 	return err
 }
 
-// route finds the service by host, and the rule by path and method.
-func (x *Exchange) route() error {
+// find finds the service by host.
+func (x *Exchange) find() error {
 	x.service = x.snapshot.Service(x.request.Host)
-	if x.service == nil {
-		if x.request.Broken != 0 {
-			return &Refusal{Reason: ReasonAmbiguous, Guard: x.request.Broken.First()}
-		}
-		return &Refusal{Reason: ReasonNoRoute}
+	switch {
+	case x.service != nil:
+		return nil
+	case x.request.Broken != 0:
+		return &Refusal{Reason: ReasonAmbiguous, Guard: x.request.Broken.First()}
 	}
+	return &Refusal{Reason: ReasonNoRoute}
+}
+
+// route finds the rule by path and method.
+func (x *Exchange) route() error {
 	x.match = x.service.Policy.Match(&x.request)
 	if x.match.Reason != policy.ReasonNone {
 		return &Refusal{Reason: Reason(x.match.Reason.String()), Guard: x.match.Guard}
@@ -156,7 +167,7 @@ func (x *Exchange) route() error {
 // the service hides it (hide_routes): they get the credential's
 // error in place of the 404 or 405.
 func (x *Exchange) conceal(ctx context.Context, err error) error {
-	if x.service == nil || !x.service.HideRoutes {
+	if !x.service.HideRoutes {
 		return err
 	}
 	if r := x.match.Reason; r != policy.ReasonNoRoute && r != policy.ReasonMethodNotAllowed {

@@ -36,10 +36,12 @@ const (
 	ReasonOverloaded          Reason = "overloaded"
 	ReasonInternal            Reason = "internal"
 	ReasonClientClosed        Reason = "client_closed"
+	ReasonPreflight           Reason = "preflight"         // the page may send what it announces
+	ReasonPreflightRefused    Reason = "preflight_refused" // its browser will not send it
 )
 
 // Refusal is why a request is not forwarded, or why its answer is not the
-// service's. Lanes make one for what only they can see (limits, time, the
+// service's; a preflight is one that the gateway answers with 204. Lanes make one for what only they can see (limits, time, the
 // upstream); the gate makes the others.
 type Refusal struct {
 	Reason Reason
@@ -48,6 +50,8 @@ type Refusal struct {
 	Status int
 	Guard  policy.GuardRule // the rule that an ambiguous request broke
 	Err    error            // the cause, for the log only
+
+	methods string // of a preflight's answer: Access-Control-Allow-Methods
 }
 
 // Error names the reason and the cause; it is for logs, never for a caller.
@@ -141,6 +145,8 @@ var verdicts = []verdict{
 	{ReasonOverloaded, 503, "", noChallenge, grpcUnavailable, 1},
 	{ReasonInternal, 500, "", noChallenge, grpcInternal, 0},
 	{ReasonClientClosed, 499, "Client Closed Request", noChallenge, grpcCancelled, 0},
+	{ReasonPreflight, 204, "", noChallenge, 0, 0},
+	{ReasonPreflightRefused, 204, "", noChallenge, 0, 0}, // no 403: a browser that gets one says less of what is wrong
 }
 
 var verdictOf = func() map[Reason]*verdict {

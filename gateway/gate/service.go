@@ -31,6 +31,9 @@ type Service struct {
 	// KeepHeaders are field names that go on although the gate removes them
 	// from other services' requests.
 	KeepHeaders []string
+	// CORS is what pages of other origins may do; nil leaves the service's own
+	// answers to browsers as they are.
+	CORS *CORS
 	// UpstreamHost is the Host to send; "" sends the client's.
 	UpstreamHost string
 	// IdentityMax bounds the identity fields' names and values together, in
@@ -46,7 +49,8 @@ type Service struct {
 	// Meter belongs to the recorder; the gate never looks at it.
 	Meter any
 
-	keep map[string]bool // folded KeepHeaders
+	keep  map[string]bool // folded KeepHeaders
+	pages *pages          // compiled CORS
 }
 
 // ClaimHeader sends a claim of the token to the service. Arrays are sent

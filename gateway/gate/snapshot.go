@@ -22,7 +22,8 @@ type Snapshot struct {
 }
 
 // NewSnapshot indexes services by host. It fails when two services claim the
-// same host, or more than one claims any host.
+// same host, or more than one claims any host, or when a service's CORS cannot
+// be.
 func NewSnapshot(services []*Service, v Verifier, trustedProxies []netip.Prefix) (*Snapshot, error) {
 	n := &Snapshot{
 		verifier: v,
@@ -36,6 +37,10 @@ func NewSnapshot(services []*Service, v Verifier, trustedProxies []netip.Prefix)
 	for _, s := range services {
 		if err := n.index(s); err != nil {
 			return nil, err
+		}
+		var err error
+		if s.pages, err = s.CORS.compile(); err != nil {
+			return nil, fmt.Errorf("service %q: cors: %w", s.Name(), err)
 		}
 		s.keep = foldAll(s.KeepHeaders)
 		for _, c := range s.ClaimHeaders {

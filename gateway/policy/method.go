@@ -19,6 +19,10 @@ func checkMethod(m string) *GuardError {
 	return nil
 }
 
+// ValidMethod reports whether a request with the method could be judged at all, for methods that
+// stand elsewhere than in a request line.
+func ValidMethod(m string) bool { return checkMethod(m) == nil }
+
 func methodToken(m string) bool {
 	if len(m) == 0 || len(m) > maxMethod {
 		return false

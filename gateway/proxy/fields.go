@@ -13,13 +13,6 @@ type header http.Header
 // Values returns the values of a field by its canonical name.
 func (h header) Values(name string) []string { return h[name] }
 
-// hopByHop are the fields of an answer that end at this hop. Those of a request
-// are the gate's to know.
-var hopByHop = []string{
-	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-	"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-}
-
 // fields writes the outbound head: what the gate keeps, then what it adds.
 func (e *exchange) fields(method string) http.Header {
 	in := e.r.Header
@@ -47,6 +40,22 @@ func (e *exchange) fields(method string) http.Header {
 		out["User-Agent"] = []string{""} // keeps the transport from naming itself
 	}
 	return out
+}
+
+// strip removes from an answer's fields what does not go on to the client.
+func (e *exchange) strip(h http.Header) {
+	for name := range h {
+		if !e.x.KeepAnswer(name) {
+			delete(h, name)
+		}
+	}
+}
+
+// answerFields makes of the fields of the service's final answer what the client
+// gets to see.
+func (e *exchange) answerFields(h http.Header) {
+	e.strip(h)
+	e.x.AddAnswer(h.Add)
 }
 
 // hideIdempotency keeps http.Transport from sending a POST twice. It takes

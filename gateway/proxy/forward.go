@@ -120,6 +120,7 @@ func modifyResponse(res *http.Response) error {
 	case e.w.interim > gate.MostInterim:
 		return gate.ErrInterim // the answer was faster than the cancelling
 	}
+	e.answerFields(res.Header)
 	return nil
 }
 

@@ -46,9 +46,7 @@ func (w *response) writeInterim(status int) {
 	if status == http.StatusContinue || status == http.StatusSwitchingProtocols || !w.e.r.ProtoAtLeast(1, 1) {
 		return
 	}
-	for _, name := range hopByHop {
-		w.Header().Del(name)
-	}
+	w.e.strip(w.Header())
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -103,7 +101,9 @@ func (e *exchange) refuse(err error) {
 		h[f.Name] = []string{f.Value}
 	}
 	e.w.WriteHeader(a.Status)
-	e.w.Write(a.Body) // a client that is gone is in the record already
+	if len(a.Body) > 0 {
+		e.w.Write(a.Body) // a client that is gone is in the record already
+	}
 	e.completed = true
 }
 

@@ -199,7 +199,7 @@ func (e *exchange) open(res *http.Response) (end, error) {
 	head := http.Response{
 		StatusCode: http.StatusSwitchingProtocols,
 		ProtoMajor: 1, ProtoMinor: 1,
-		Header: switchFields(res.Header),
+		Header: e.switchFields(res.Header),
 	}
 	head.Header["Connection"] = []string{"Upgrade"}
 	head.Header["Upgrade"] = []string{"websocket"}
@@ -224,7 +224,7 @@ func early(r *bufio.Reader) io.Reader {
 
 // openStream answers an extended CONNECT: 200, without the key's answer.
 func (e *exchange) openStream(res *http.Response) (end, error) {
-	for name, values := range switchFields(res.Header) {
+	for name, values := range e.switchFields(res.Header) {
 		if name != "Sec-Websocket-Accept" {
 			e.w.Header()[name] = values
 		}
@@ -238,11 +238,9 @@ func (e *exchange) openStream(res *http.Response) (end, error) {
 }
 
 // switchFields are the fields of a 101 that the client gets to see.
-func switchFields(in http.Header) http.Header {
+func (e *exchange) switchFields(in http.Header) http.Header {
 	out := in.Clone()
-	for _, name := range hopByHop {
-		out.Del(name)
-	}
+	e.answerFields(out)
 	out.Del("Content-Length")
 	return out
 }

@@ -88,6 +88,7 @@ func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, err
 		HideRoutes:   c.HideRoutes,
 		ClaimHeaders: c.ClaimHeaders,
 		KeepHeaders:  c.KeepHeaders,
+		CORS:         c.CORS,
 		UpstreamHost: c.UpstreamHost,
 		IdentityMax:  int(c.IdentityMax),
 		InFlight:     s.inFlight(c.Policy.Service()),

@@ -62,6 +62,7 @@ type Service struct {
 	ForwardToken bool
 	ClaimHeaders []gate.ClaimHeader // in the order of the file
 	KeepHeaders  []string
+	CORS         *gate.CORS // nil: the service's own answers to browsers stay as they are
 	Limits       ServiceLimits
 	Timeouts     Timeouts
 }

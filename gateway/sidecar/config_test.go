@@ -233,7 +233,7 @@ func TestUnknownVariablesWarnAndServiceLinksDoNot(t *testing.T) {
 // All faults of a file come in one run.
 func TestEveryFaultAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "gateway.yaml")
-	src := "version: 3\nlisten: 1\nlisn: 2\nissuers:\n  - issuer: x\n    algorithms: [none, HS256]\nservices:\n  - policy: nowhere.yaml\n    upstream: ftp://x\n    cors: {}\n    keep_headers: [Host]\n"
+	src := "version: 3\nlisten: 1\nlisn: 2\nissuers:\n  - issuer: x\n    algorithms: [none, HS256]\nservices:\n  - policy: nowhere.yaml\n    upstream: ftp://x\n    candidate: x\n    keep_headers: [Host]\n"
 	if err := os.WriteFile(file, []byte(src), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %d:%d", f.ID, f.Line, f.Column))
 	}
 	expected := []string{"SG206 1:10", "SG205 2:9", "SG203 3:1", "SG207 5:5", "SG206 5:13", "SG225 6:18", "SG225 6:24",
-		"SG200 8:13", "SG227 9:15", "SG208 10:11", "SG224 11:20"}
+		"SG200 8:13", "SG227 9:15", "SG208 10:16", "SG224 11:20"}
 	if d := cmp.Diff(expected, got); d != "" {
 		t.Error(d)
 	}

@@ -26,6 +26,7 @@ const (
 	idTLS           = "SG228" // a certificate, key or CA that does not load
 	idKeys          = "SG229" // inline keys or an issuer that the verifier refuses
 	idNoTokens      = "SG231" // a policy asks for tokens and no issuer is configured
+	idCORS          = "SG232" // credentials for any page
 
 	idAudienceAny     = "SG300"
 	idKeepHeaders     = "SG301"
@@ -33,4 +34,6 @@ const (
 	idUnknownVariable = "SG303"
 	idAllowInsecure   = "SG304"
 	idRestart         = "SG305" // a change that a reload cannot make
+	idWideOrigin      = "SG306" // credentials for pages that others can write
+	idCORSUseless     = "SG307" // cors and the policy do not fit together
 )

@@ -70,8 +70,8 @@ func (n *state) places() map[place]bool {
 var standardMethods = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
 
 // methodLabel is the method if the service's policy names it, also where it answers 404 or 405.
-// An override that a path accepts is the method that was judged. Methods of nobody are other:
-// they are the clients' choice.
+// An override that a path accepts is the method that was judged, a preflight is an OPTIONS.
+// Methods of nobody are other: they are the clients' choice.
 func methodLabel(x *gate.Exchange) string {
 	s, m := x.Service(), x.Method()
 	if s == nil {
@@ -81,7 +81,7 @@ func methodLabel(x *gate.Exchange) string {
 	if rule != nil && rule.Method() == m || s.Policy.NamesMethod(m) {
 		return m
 	}
-	if rule != nil && rule.Method() == "ANY" && standardMethods[m] {
+	if rule != nil && rule.Method() == "ANY" && standardMethods[m] || isPreflight(x) {
 		return m
 	}
 	return other

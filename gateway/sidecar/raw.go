@@ -86,6 +86,7 @@ type rawService struct {
 	forwardToken opt[bool]
 	claimHeaders []rawHeader
 	keepHeaders  opt[[]word]
+	cors         rawCORS
 	upstreamTLS  rawTLS
 	limits       rawLimits
 	timeouts     rawTimeouts
@@ -93,6 +94,13 @@ type rawService struct {
 
 // rawHeader is one entry of claim_headers: the header's name and the claim that fills it.
 type rawHeader struct{ header, claim word }
+
+type rawCORS struct {
+	at                       *yaml.Node
+	origins, headers, expose opt[[]word]
+	credentials              opt[bool]
+	maxAge                   opt[time.Duration]
+}
 
 type rawLimits struct {
 	head, body            opt[int64]
@@ -310,7 +318,7 @@ func (d *decoder) service(n *yaml.Node) rawService {
 		{"forward_token", d.flag(&r.forwardToken)},
 		{"claim_headers", func(n *yaml.Node) { r.claimHeaders = d.claimHeaders(n) }},
 		{"keep_headers", d.words(&r.keepHeaders, "keep_headers", false)},
-		{"cors", d.later("cors")},
+		{"cors", func(n *yaml.Node) { d.cors(&r.cors, n) }},
 		{"resource_metadata", d.later("resource_metadata")},
 		{"upstream_tls", func(n *yaml.Node) { d.upstreamTLS(&r.upstreamTLS, n) }},
 		{"limits", func(n *yaml.Node) { d.limits(&r.limits, n) }},
@@ -344,6 +352,17 @@ func (d *decoder) claimHeaders(n *yaml.Node) (out []rawHeader) {
 		}
 	}
 	return out
+}
+
+func (d *decoder) cors(r *rawCORS, n *yaml.Node) {
+	r.at = n
+	d.mapping(n, "cors", []key{
+		{"origins", d.words(&r.origins, "origins", false)},
+		{"headers", d.words(&r.headers, "headers", false)},
+		{"expose", d.words(&r.expose, "expose", false)},
+		{"credentials", d.flag(&r.credentials)},
+		{"max_age", d.duration(&r.maxAge, 0, 24*time.Hour)},
+	})
 }
 
 func (d *decoder) upstreamTLS(r *rawTLS, n *yaml.Node) {

@@ -90,7 +90,7 @@ type labels struct{ service, route, reason string }
 // configured, and every other refusal has its line.
 func (r *recorder) sampled(x *gate.Exchange, l *labels, o gate.Outcome, now time.Time) int64 {
 	if x.Refusal() != nil {
-		if l.service == unmatched || slices.Contains(strangers, o.Status) {
+		if l.service == unmatched || slices.Contains(strangers, o.Status) || isPreflight(x) {
 			return r.refused.allow(l.reason, now)
 		}
 		return 1
@@ -100,6 +100,13 @@ func (r *recorder) sampled(x *gate.Exchange, l *labels, o gate.Outcome, now time
 		return 0
 	}
 	return n
+}
+
+// isPreflight reports what the gateway answered a browser before the page's own request; it
+// needs no token.
+func isPreflight(x *gate.Exchange) bool {
+	f := x.Refusal()
+	return f != nil && (f.Reason == gate.ReasonPreflight || f.Reason == gate.ReasonPreflightRefused)
 }
 
 // strangers are the statuses of refusals that need no token.
@@ -123,7 +130,7 @@ func (r *recorder) cause(x *gate.Exchange, o gate.Outcome, now time.Time) {
 	switch {
 	case reason == string(gate.ReasonInternal):
 		level = slog.LevelError
-	case strings.HasPrefix(reason, "token_"):
+	case strings.HasPrefix(reason, "token_"), isPreflight(x):
 		level = slog.LevelInfo // a client's doing
 	}
 	r.events.Log(context.Background(), level, "request cause",
@@ -220,8 +227,12 @@ func milliseconds(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
 }
 
-// decisionOf is the policy's verdict: allow also where the service then failed to answer.
+// decisionOf is the policy's verdict: allow also where the service then failed to answer. A
+// preflight's is whether the page may send what it announces, which is then judged by itself.
 func decisionOf(x *gate.Exchange) string {
+	if isPreflight(x) {
+		return map[bool]string{true: "allow", false: "deny"}[x.Reason() == gate.ReasonPreflight]
+	}
 	m := x.Match()
 	if m.Rule != nil && m.Reason == policy.ReasonNone && (m.Public() || x.Decision().Allow) {
 		return "allow"

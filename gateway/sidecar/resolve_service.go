@@ -55,6 +55,7 @@ func (r *resolver) service(raw *rawService) Service {
 	s.UpstreamHost = r.upstreamHost(raw, s.Upstream)
 	s.ClaimHeaders = r.claimHeaders(raw)
 	r.keepHeaders(raw)
+	s.CORS = r.cors(raw, s.Policy)
 	return s
 }
 
