@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode/utf8"
+
+	"github.com/scopegate/scopegate/gateway/gate"
+	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // gateWriter holds every write back until it is opened.
@@ -165,3 +168,39 @@ func FuzzSizes(f *testing.F) {
 		}
 	})
 }
+
+// Preflights need no token, so that strangers must not be able to fill the log with them.
+func TestLinesOfPreflightsAreLimited(t *testing.T) {
+	p, findings := policy.Load("p.yaml", []byte("version: 1\nservice: s\nroutes: { /x: { GET: public } }\n"))
+	if p == nil {
+		t.Fatal(findings)
+	}
+	service := &gate.Service{Policy: p, CORS: &gate.CORS{Origins: []string{"https://app.example"}}}
+	snapshot, err := gate.NewSnapshot([]*gate.Service{service}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{refused: newLimiter(refusedLines)}
+	now, lines := time.Now(), 0
+	for range 3 * refusedLines {
+		var x gate.Exchange
+		gate.New(snapshot, nil).Begin(&x, &gate.Request{
+			Method: "OPTIONS", Target: "/x", Hosts: []string{"s.test"}, ProtoMajor: 1, ProtoMinor: 1,
+			Header: fields{"Origin": {"https://app.example"}, "Access-Control-Request-Method": {"GET"}},
+		})
+		a := x.Refuse(t.Context(), x.Admit(t.Context()))
+		if x.Reason() != gate.ReasonPreflight {
+			t.Fatal(x.Refusal())
+		}
+		if r.sampled(&x, &labels{"s", "/x", string(x.Reason())}, gate.Outcome{Status: a.Status}, now) > 0 {
+			lines++
+		}
+	}
+	if lines != refusedLines {
+		t.Errorf("%d lines in one second", lines)
+	}
+}
+
+type fields map[string][]string
+
+func (f fields) Values(name string) []string { return f[name] }
