@@ -2,8 +2,18 @@ package token
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"math/big"
 	"net/http"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -45,30 +55,120 @@ func BenchmarkCachedTokensParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkNewToken is a miss, beside the bare check of the same signature.
+// signed are the algorithms that the benchmarks compare, with a key for each, and how the standard
+// library alone checks a signature of theirs.
+var signed = []struct {
+	alg, key string
+	check    func(public crypto.PublicKey, signed, signature []byte) bool
+}{
+	{"RS256", "rsa", func(public crypto.PublicKey, signed, signature []byte) bool {
+		sum := sha256.Sum256(signed)
+		return rsa.VerifyPKCS1v15(public.(*rsa.PublicKey), crypto.SHA256, sum[:], signature) == nil
+	}},
+	{"ES256", "ec256", func(public crypto.PublicKey, signed, signature []byte) bool {
+		sum := sha256.Sum256(signed)
+		r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
+		return ecdsa.Verify(public.(*ecdsa.PublicKey), sum[:], r, s)
+	}},
+	{"EdDSA", "ed25519", func(public crypto.PublicKey, signed, signature []byte) bool {
+		return ed25519.Verify(public.(ed25519.PublicKey), signed, signature)
+	}},
+}
+
+// serial is a token of about 900 bytes as deploy/bench makes them: many of one client, with
+// the same scopes.
+func serial(key, alg string, n int) string {
+	now := time.Now()
+	return pair(key).token(alg, map[string]any{
+		"iss": testIssuer, "sub": fmt.Sprintf("3f8a6c1e-user-%08d", n), "client_id": "bench-client",
+		"iat": now.Unix(), "exp": now.Add(24 * time.Hour).Unix(),
+		"jti": fmt.Sprintf("0b9f4a52-7c1d-4e7e-9d55-%012d", n), "org_id": "0f0e7c9a-organisation",
+		"scope": "bench.read bench.write openid profile orders.read orders.write invoices.read invoices.write",
+	})
+}
+
+// BenchmarkNewToken is a miss in a cache that is full, beside the bare check of the same signature.
+// The ratio comes from medians of checks that take turns, since machines are shared.
 func BenchmarkNewToken(b *testing.B) {
-	for _, c := range []struct{ alg, key string }{{"RS256", "rsa"}, {"ES256", "ec256"}, {"EdDSA", "ed25519"}} {
+	for _, c := range signed {
 		config := IssuerConfig{Issuer: testIssuer, Inline: published(c.key), Audience: Audience{Mode: AudienceNone}, Algorithms: []string{c.alg}}
-		v := must(New(Config{Issuers: []IssuerConfig{config}, CacheEntries: -1}, nil))
-		raw := longLived(c.key, c.alg, nil)
+		v := must(New(Config{Issuers: []IssuerConfig{config}, CacheEntries: 1}, nil))
+		raws := []string{serial(c.key, c.alg, 0), serial(c.key, c.alg, 1)}
+		public := pair(c.key).private.Public()
+		dot := strings.LastIndexByte(raws[0], '.')
+		text, signature := []byte(raws[0][:dot]), must(base64.RawURLEncoding.DecodeString(raws[0][dot+1:]))
+		n := 0
+		miss := func() {
+			n++
+			must(v.Verify(b.Context(), raws[n%2], nil))
+		}
+		bare := func() {
+			if !c.check(public, text, signature) {
+				b.Fatal("does not verify")
+			}
+		}
 		b.Run(c.alg, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := v.Verify(b.Context(), raw, nil); err != nil {
-					b.Fatal(err)
-				}
+				miss()
 			}
 		})
 		b.Run(c.alg+"/signature", func(b *testing.B) {
-			compact := must(parseCompact(raw))
-			k := v.issuers[testIssuer].source.snapshot().set.keys[0]
+			b.ReportAllocs()
 			for b.Loop() {
-				if !compact.verifiedBy(k) {
-					b.Fatal("does not verify")
-				}
+				bare()
 			}
 		})
+		b.Run(c.alg+"/ratio", func(b *testing.B) {
+			var misses, bares []time.Duration
+			for b.Loop() {
+				misses, bares = append(misses, took(miss)), append(bares, took(bare))
+			}
+			slices.Sort(misses)
+			slices.Sort(bares)
+			b.ReportMetric(float64(misses[len(misses)/2])/float64(bares[len(bares)/2]), "x-signature")
+			b.ReportMetric(float64(misses[len(misses)/2]-bares[len(bares)/2]), "ns-beside-it")
+		})
+		if n > 1 && v.Stats().Hits > 0 {
+			b.Fatal("a token was remembered")
+		}
 	}
+}
+
+func took(f func()) time.Duration {
+	began := time.Now()
+	f()
+	return time.Since(began)
+}
+
+// BenchmarkHeapOfToken tells what a remembered token takes, characters and all, beside what the
+// cache thinks.
+func BenchmarkHeapOfToken(b *testing.B) {
+	const n = 10_000
+	raws := make([]string, n)
+	for i := range raws {
+		raws[i] = serial("rsa", "RS256", i)
+	}
+	v := inlineVerifier(b, nil, "rsa")
+	for b.Loop() {
+		v = inlineVerifier(b, nil, "rsa")
+		before := heap()
+		for _, raw := range raws {
+			must(v.Verify(b.Context(), raw, nil))
+		}
+		b.ReportMetric(float64(heap()-before)/n, "heap-bytes/token")
+	}
+	b.ReportMetric(float64(v.Stats().Bytes)/n, "counted-bytes/token")
+	b.ReportMetric(float64(len(raws[0])), "characters/token")
+}
+
+// heap is what is in use after all garbage is gone.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // what a sync.Pool held
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // BenchmarkCachedTokenDuringRefreshes reads while keys are loaded again and again.
