@@ -53,7 +53,7 @@ func (p *presented) verify(ctx context.Context, raw, jwks string) error {
 	if err != nil {
 		return err
 	}
-	p.verified, p.scopes, p.claims, p.acr, p.authTime, p.skew = true, t.Scopes, t.Claims, t.ACR, t.AuthTime, t.Skew()
+	p.verified, p.scopes, p.claims, p.acr, p.authTime, p.skew = true, t.Scopes, t.Claims(), t.ACR, t.AuthTime, t.Skew()
 	return nil
 }
 

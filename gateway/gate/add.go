@@ -31,9 +31,19 @@ func (x *Exchange) Add(set func(name, value string)) {
 		set("Traceparent", x.made.traceparent())
 	}
 	if x.grant != nil && x.match.NeedsToken() {
-		for _, f := range x.grant.identity {
-			set(f.Name, f.Value)
-		}
+		x.addIdentity(set)
+	}
+}
+
+func (x *Exchange) addIdentity(set func(name, value string)) {
+	if x.subject != "" {
+		set("X-Auth-Subject", x.subject)
+	}
+	for _, f := range x.grant.fields {
+		set(f.Name, f.Value)
+	}
+	for _, f := range x.person.fields {
+		set(f.Name, f.Value)
 	}
 }
 

@@ -75,6 +75,8 @@ type Exchange struct {
 	match    policy.Match
 	token    *token.Token
 	grant    *grant
+	person   *person
+	subject  string // as a field value
 	decision policy.Decision
 	refusal  *Refusal
 	bearer   bool // a Bearer credential was found, whatever became of it
@@ -190,7 +192,9 @@ func (x *Exchange) identify(ctx context.Context) error {
 		x.token = nil
 		return err
 	}
-	x.grant = x.service.grantOf(x.token)
+	x.grant = x.snapshot.grantOf(x.service, x.token)
+	x.person = x.snapshot.personOf(x.service, x.token)
+	x.subject = encode(x.token.Subject)
 	return nil
 }
 
@@ -199,7 +203,7 @@ func (x *Exchange) permit() error {
 	caller := policy.Caller{
 		Issuer: x.token.Issuer,
 		Scopes: x.grant.scopes,
-		Claims: x.token.Claims,
+		Claims: x.person.claims,
 		ACR:    x.token.ACR,
 	}
 	caller.AuthAge, caller.AuthAgeKnown = x.authAge()
@@ -207,7 +211,7 @@ func (x *Exchange) permit() error {
 	if !x.decision.Allow {
 		return &Refusal{Reason: Reason(x.decision.Reason.String())}
 	}
-	if x.grant.size > x.service.identityMax() {
+	if len("X-Auth-Subject")+len(x.subject)+x.grant.size+x.person.size > x.service.identityMax() {
 		return &Refusal{Reason: ReasonHeadTooLarge}
 	}
 	return nil
@@ -266,8 +270,8 @@ func (x *Exchange) StillAllowed() (route *policy.Route, ok bool) {
 	}
 	caller := policy.Caller{
 		Issuer: x.token.Issuer,
-		Scopes: s.grantOf(x.token).scopes,
-		Claims: x.token.Claims,
+		Scopes: now.grantOf(s, x.token).scopes,
+		Claims: now.personOf(s, x.token).claims,
 		ACR:    x.token.ACR,
 	}
 	d := s.Policy.Permit(&m, &x.request, &caller)
@@ -318,6 +322,14 @@ func (x *Exchange) Scopes() *policy.ScopeSet {
 		return nil
 	}
 	return x.grant.scopes
+}
+
+// Claims are those of the caller's that the service's policy reads; nil without a token.
+func (x *Exchange) Claims() map[string]any {
+	if x.person == nil {
+		return nil
+	}
+	return x.person.claims
 }
 
 // Decision is the policy's answer; its zero value where it was not asked.

@@ -2,7 +2,6 @@ package gate_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -53,13 +52,14 @@ routes:
     GET: public
 `
 
+var theMint = newMint()
+
 // tokens are what the verifier of these tests knows, by the raw text.
 var tokens = map[string]*token.Token{
-	"reader": {Issuer: "http://issuer.test", Subject: "alice", Client: "cli",
-		Scopes: []string{"example_service.billing.read", "other.thing.read"}, Claims: map[string]any{"org_id": "acme"}},
-	"nobody": {Issuer: "http://issuer.test", Subject: "bob"},
-	"all": {Issuer: "http://issuer.test", Subject: "carol", Scopes: []string{"example_service.billing.all"},
-		Claims: map[string]any{"org_id": "acme", "tenants": []any{"a", "b,c"}, "level": json.Number("7"), "nested": map[string]any{}}, ACR: "bronze"},
+	"reader": theMint.issued(map[string]any{"sub": "alice", "client_id": "cli", "scope": "example_service.billing.read other.thing.read", "org_id": "acme"}),
+	"nobody": theMint.issued(map[string]any{"sub": "bob"}),
+	"all": theMint.issued(map[string]any{"sub": "carol", "scope": "example_service.billing.all", "acr": "bronze",
+		"org_id": "acme", "tenants": []string{"a", "b,c"}, "level": 7, "nested": map[string]any{}}),
 }
 
 type verifier map[string]*token.Token

@@ -2,7 +2,9 @@ package gate
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/token"
@@ -11,58 +13,111 @@ import (
 // Field is one header field.
 type Field struct{ Name, Value string }
 
-// grant is what one token means to one service: its scopes as bits and its
-// identity as fields. It is worked out at the token's first request and kept
-// with the verified token.
+// grant is what the terms of a token mean to one service: its scopes as bits, and
+// the identity that all tokens with these terms share. It is worked out once and
+// kept with the terms.
 type grant struct {
-	service  *Service
-	scopes   *policy.ScopeSet
-	identity []Field
-	size     int // bytes of all names and values
+	scopes *policy.ScopeSet
+	identity
 }
 
-// grants is what a token carries; it is replaced whole, never changed.
-type grants []*grant
-
-// mostGrants bounds what one token remembers. A token that is used with more
-// services than this is worked out anew for some of them.
-const mostGrants = 8
-
-func (s *Service) grantOf(t *token.Token) *grant {
-	known, _ := t.Memo().Load().(grants)
-	for _, g := range known {
-		if g.service == s {
-			return g
-		}
-	}
-	g := s.newGrant(t)
-	if len(known) >= mostGrants {
-		known = known[1:]
-	}
-	t.Memo().Store(append(append(grants(nil), known...), g))
-	return g
+// person is what the claims of one token mean to a service that reads some. It is
+// worked out at the token's first request and kept with the token.
+type person struct {
+	claims map[string]any // those that the policy reads
+	identity
 }
 
-func (s *Service) newGrant(t *token.Token) *grant {
-	g := &grant{service: s, scopes: s.Policy.Scopes(t.Scopes)}
-	g.add("X-Auth-Subject", encode(t.Subject))
-	g.add("X-Auth-Issuer", encode(t.Issuer))
-	g.add("X-Auth-Client", encode(t.Client))
-	g.add("X-Auth-Scopes", g.scopes.Header())
-	for _, c := range s.ClaimHeaders {
-		g.add(c.Header, claimText(policy.Claim(t.Claims, c.Claim)))
-	}
-	return g
+// nobody is the person for services that read no claims.
+var nobody = &person{}
+
+// identity is fields that tell the service who asks.
+type identity struct {
+	fields []Field
+	size   int // bytes of all names and values
 }
 
 // add appends a field unless it has nothing to say. X-Auth-Scopes is always
 // there, so that an empty one can be told from a missing one.
-func (g *grant) add(name, value string) {
+func (i *identity) add(name, value string) {
 	if value == "" && name != "X-Auth-Scopes" {
 		return
 	}
-	g.identity = append(g.identity, Field{name, value})
-	g.size += len(name) + len(value)
+	i.fields = append(i.fields, Field{name, value})
+	i.size += len(name) + len(value)
+}
+
+func (n *Snapshot) grantOf(s *Service, t *token.Token) *grant {
+	return recall(t.Terms.Memo(), n, s, func() *grant {
+		g := &grant{scopes: s.Policy.Scopes(t.Scopes)}
+		g.add("X-Auth-Issuer", encode(t.Issuer))
+		g.add("X-Auth-Client", encode(t.Client))
+		g.add("X-Auth-Scopes", g.scopes.Header())
+		return g
+	})
+}
+
+func (n *Snapshot) personOf(s *Service, t *token.Token) *person {
+	if len(s.ClaimHeaders) == 0 && len(s.claims) == 0 {
+		return nobody
+	}
+	return recall(t.Memo(), n, s, func() *person {
+		all, p := t.Claims(), &person{claims: map[string]any{}}
+		for _, name := range s.claims {
+			if v, there := all[name]; there {
+				p.claims[name] = v
+			}
+		}
+		for _, c := range s.ClaimHeaders {
+			p.add(c.Header, claimText(policy.Claim(all, c.Claim)))
+		}
+		return p
+	})
+}
+
+// topLevel lists the members of a claim set that the claims of these names stand in.
+func topLevel(names []string) (members []string) {
+	for _, name := range names {
+		members = append(members, name)
+		if root, _, dotted := strings.Cut(name, "."); dotted {
+			members = append(members, root)
+		}
+	}
+	return members
+}
+
+// kept is what was worked out for one service. A memo is a list of them, which
+// is replaced whole and never changed.
+type kept[T any] struct {
+	service *Service
+	value   *T
+}
+
+// mostServices bounds one memo. What is used with more services than this is
+// worked out anew for some of them.
+const mostServices = 8
+
+// recall returns what the memo has for the service, and works it out the first
+// time. Services of before a reload are forgotten then.
+func recall[T any](memo *atomic.Value, n *Snapshot, s *Service, work func() *T) *T {
+	known, _ := memo.Load().([]kept[T])
+	for i := range known {
+		if known[i].service == s {
+			return known[i].value
+		}
+	}
+	list := make([]kept[T], 0, len(known)+1)
+	for _, k := range known {
+		if slices.Contains(n.services, k.service) {
+			list = append(list, k)
+		}
+	}
+	if len(list) >= mostServices {
+		list = list[1:]
+	}
+	value := work()
+	memo.Store(append(list, kept[T]{s, value}))
+	return value
 }
 
 // claimText is a claim as a field value: strings, integers and booleans as they

@@ -18,8 +18,8 @@ func TestALoginInTheFutureIsNotFresh(t *testing.T) {
 		"an hour ago":      {-time.Hour, gate.ReasonStepUpRequired},
 		"an hour from now": {time.Hour, gate.ReasonStepUpRequired},
 	} {
-		known := verifier{"t": {Issuer: "http://issuer.test", Scopes: []string{"example_service.billing.write"}, ACR: "gold",
-			Claims: map[string]any{"org_id": "acme"}, AuthTime: time.Now().Add(c.login)}}
+		known := verifier{"t": theMint.issued(map[string]any{"scope": "example_service.billing.write", "acr": "gold", "org_id": "acme",
+			"auth_time": time.Now().Add(c.login).Unix()})}
 		s, err := gate.NewSnapshot([]*gate.Service{{Policy: loadPolicy(t, billing)}}, known, nil)
 		if err != nil {
 			t.Fatal(err)

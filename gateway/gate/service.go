@@ -49,8 +49,9 @@ type Service struct {
 	// Meter belongs to the recorder; the gate never looks at it.
 	Meter any
 
-	keep  map[string]bool // folded KeepHeaders
-	pages *pages          // compiled CORS
+	keep   map[string]bool // folded KeepHeaders
+	pages  *pages          // compiled CORS
+	claims []string        // members of a token's claim set that the policy reads
 }
 
 // ClaimHeader sends a claim of the token to the service. Arrays are sent

@@ -198,7 +198,7 @@ func (r *recorder) caller(x *gate.Exchange, l *labels) caller {
 		c.authAge = int64(max(0, x.Started().Sub(t.AuthTime)-t.Skew()) / time.Second)
 	}
 	for _, name := range s.Meter.(*meter).claims {
-		if v := policy.Claim(t.Claims, name); v != nil {
+		if v := policy.Claim(x.Claims(), name); v != nil {
 			c.claims[name] = boundClaim(v)
 		}
 	}

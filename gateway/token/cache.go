@@ -2,7 +2,6 @@ package token
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,8 +11,8 @@ import (
 // used come in, so what strangers invent takes no room; what holders of many good tokens
 // bring is bounded by entries and by bytes.
 //
-// It is cut into shards, each with a map from a seeded hash to an entry and a queue in the
-// order of arrival. Eviction is SIEVE: a hand walks the queue from the oldest entry on, spares
+// It is cut into shards, each with a map from a seeded hash to a token and a queue in the
+// order of arrival. Eviction is SIEVE: a hand walks the queue from the oldest token on, spares
 // once those that were asked for since it came by, and removes the first that was not. A hit
 // therefore writes one flag and moves nothing, and one flood of distinct tokens does not
 // push out those in daily use.
@@ -24,74 +23,79 @@ type cache struct {
 
 type shard struct {
 	mu           sync.RWMutex // guards everything below but the counters
-	entries      map[uint64]*entry
-	newest       *entry
-	oldest       *entry
-	hand         *entry // where eviction goes on; nil: at the oldest
-	bytes        int64
-	maxEntries   int
-	maxBytes     int64
+	tokens       map[uint64]*Token
+	terms        map[*Terms]int // how many of the tokens have them
+	flights      map[uint64]*flight
+	newest       *Token
+	oldest       *Token
+	hand         *Token // where eviction goes on; nil: at the oldest
+	bytes        int
+	maxTokens    int // 0: remembers nothing
+	maxBytes     int
 	hits, misses atomic.Uint64
 	_            [64]byte // keeps the counters of neighbours on different cache lines
 }
 
-type entry struct {
-	raw          string // the whole token, compared on every hit
+// place is where a token stands in the cache.
+type place struct {
 	hash         uint64
-	token        *Token
-	size         int64
+	newer, older *Token
 	asked        atomic.Bool
-	newer, older *entry
 }
 
-// entryOverhead is about what an entry takes beside the token's characters and claims.
-const entryOverhead = 640
+// tokenOverhead is about what a remembered token takes beside its characters: itself and its
+// share of the map.
+const tokenOverhead = 224
 
-// newCache returns nil, which is a cache that remembers nothing, for negative entries.
+// size estimates what the token takes, its terms left out. The allocator rounds up by an
+// eighth at most.
+func (t *Token) size() int {
+	characters := len(t.raw) + len(t.Subject)
+	return characters + characters/8 + tokenOverhead
+}
+
+// newCache returns a cache that remembers nothing for negative entries.
 func newCache(entries int, bytes int64) *cache {
-	if entries < 0 {
-		return nil
-	}
 	n := 64
-	if entries < 64*n {
+	if entries > 0 && entries < 64*n {
 		n = 1
 	}
 	c := &cache{seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range c.shards {
-		c.shards[i].entries = map[uint64]*entry{}
-		c.shards[i].maxEntries = max(1, entries/n)
-		c.shards[i].maxBytes = bytes / int64(n)
+		s := &c.shards[i]
+		s.tokens, s.terms, s.flights = map[uint64]*Token{}, map[*Terms]int{}, map[uint64]*flight{}
+		if entries > 0 {
+			s.maxTokens = entries / n
+			s.maxBytes = int(bytes / int64(n))
+		}
 	}
 	return c
 }
 
+// hash is the token's for all of its way through the cache.
+func (c *cache) hash(raw string) uint64 { return maphash.String(c.seed, raw) }
+
 func (c *cache) shard(hash uint64) *shard { return &c.shards[hash%uint64(len(c.shards))] }
 
-// get returns the token that these characters stand for, or nil, and the shard where it is or
-// would be; the shard of a nil cache is nil. Without the comparison of all characters, somebody
-// who finds two tokens with one hash would be served as another.
-func (c *cache) get(raw string) (*Token, *shard) {
-	if c == nil {
-		return nil, nil
-	}
-	hash := maphash.String(c.seed, raw)
-	s := c.shard(hash)
+// get returns the token that these characters stand for, or nil. Without the comparison of all
+// characters, somebody who finds two tokens with one hash would be served as another.
+func (s *shard) get(raw string, hash uint64) *Token {
 	s.mu.RLock()
-	e := s.entries[hash]
+	t := s.tokens[hash]
 	s.mu.RUnlock()
-	if e == nil || e.raw != raw {
-		return nil, s
+	if t == nil || t.raw != raw {
+		return nil
 	}
-	if !e.asked.Load() {
-		e.asked.Store(true)
+	if !t.place.asked.Load() {
+		t.place.asked.Store(true)
 	}
-	return e.token, s
+	return t
 }
 
 // count adds to the hits or misses.
 func (s *shard) count(hit bool) {
 	switch {
-	case s == nil:
+	case s.maxTokens == 0:
 	case hit:
 		s.hits.Add(1)
 	default:
@@ -99,105 +103,123 @@ func (s *shard) count(hit bool) {
 	}
 }
 
-// put remembers a token. The characters are copied: they may stand in a buffer that is
-// used again.
-func (c *cache) put(raw string, t *Token) {
-	if c == nil {
-		return
-	}
-	hash := maphash.String(c.seed, raw)
-	s := c.shard(hash)
-	e := &entry{hash: hash, token: t, size: int64(len(raw)) + t.size + entryOverhead}
-	if e.size > s.maxBytes {
-		return
-	}
-	e.raw = strings.Clone(raw)
+// put remembers a token that is in no cache yet.
+func (s *shard) put(t *Token, hash uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.entries[hash]; old != nil {
+	if old := s.tokens[hash]; old != nil {
 		s.remove(old)
 	}
-	for len(s.entries) > 0 && (len(s.entries) >= s.maxEntries || s.bytes+e.size > s.maxBytes) {
+	if s.maxTokens == 0 || t.size()+t.Terms.size > s.maxBytes {
+		return
+	}
+	for len(s.tokens) > 0 && (len(s.tokens) >= s.maxTokens || s.bytes+s.cost(t) > s.maxBytes) {
 		s.evict()
 	}
-	s.insert(e)
+	t.place.hash = hash
+	s.insert(t)
 }
 
-// drop forgets a token, if it is still the one that these characters stand for.
-func (c *cache) drop(raw string, t *Token) {
-	hash := maphash.String(c.seed, raw)
-	s := c.shard(hash)
+// drop forgets a token, if it is still there.
+func (s *shard) drop(t *Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entries[hash]; e != nil && e.token == t {
-		s.remove(e)
+	if s.tokens[t.place.hash] == t {
+		s.remove(t)
 	}
 }
 
 // sweep forgets all tokens that may not be used any more at now.
 func (c *cache) sweep(now time.Time) {
-	if c == nil {
-		return
-	}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		for e := s.oldest; e != nil; {
-			next := e.newer
-			if !e.token.active(now, e.token.issuer.source.snapshot()) {
-				s.remove(e)
+		for t := s.oldest; t != nil; {
+			next := t.place.newer
+			if !t.active(now, t.issuer.source.snapshot()) {
+				s.remove(t)
 			}
-			e = next
+			t = next
 		}
 		s.mu.Unlock()
 	}
 }
 
-func (s *shard) insert(e *entry) {
-	s.entries[e.hash] = e
-	s.bytes += e.size
-	e.older = s.newest
-	if s.newest != nil {
-		s.newest.newer = e
-	} else {
-		s.oldest = e
-	}
-	s.newest = e
-}
-
-func (s *shard) remove(e *entry) {
-	if s.hand == e {
-		s.hand = e.newer
-	}
-	if e.newer != nil {
-		e.newer.older = e.older
-	} else {
-		s.newest = e.older
-	}
-	if e.older != nil {
-		e.older.newer = e.newer
-	} else {
-		s.oldest = e.newer
-	}
-	delete(s.entries, e.hash)
-	s.bytes -= e.size
-}
-
-// evict removes one entry. It ends after at most one round, since it clears the flags that it passes.
-func (s *shard) evict() {
-	e := s.hand
-	for {
-		if e == nil {
-			e = s.oldest
+// terms are those of all remembered tokens.
+func (c *cache) terms() map[*Terms]bool {
+	used := map[*Terms]bool{}
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.RLock()
+		for t := range s.terms {
+			used[t] = true
 		}
-		if !e.asked.Load() {
+		s.mu.RUnlock()
+	}
+	return used
+}
+
+// cost is what the token takes in the shard: with its terms, unless another one has them too.
+func (s *shard) cost(t *Token) int {
+	if s.terms[t.Terms] > 0 {
+		return t.size()
+	}
+	return t.size() + t.Terms.size
+}
+
+func (s *shard) insert(t *Token) {
+	s.bytes += s.cost(t)
+	s.tokens[t.place.hash] = t
+	s.terms[t.Terms]++
+	t.place.older = s.newest
+	if s.newest != nil {
+		s.newest.place.newer = t
+	} else {
+		s.oldest = t
+	}
+	s.newest = t
+}
+
+// remove takes a token out. It must not hold on to its neighbours: a tunnel may
+// keep it for hours.
+func (s *shard) remove(t *Token) {
+	newer, older := t.place.newer, t.place.older
+	if s.hand == t {
+		s.hand = newer
+	}
+	if newer != nil {
+		newer.place.older = older
+	} else {
+		s.newest = older
+	}
+	if older != nil {
+		older.place.newer = newer
+	} else {
+		s.oldest = newer
+	}
+	t.place.newer, t.place.older = nil, nil
+	delete(s.tokens, t.place.hash)
+	if s.terms[t.Terms]--; s.terms[t.Terms] == 0 {
+		delete(s.terms, t.Terms)
+	}
+	s.bytes -= s.cost(t)
+}
+
+// evict removes one token. It ends after at most one round, since it clears the flags that it passes.
+func (s *shard) evict() {
+	t := s.hand
+	for {
+		if t == nil {
+			t = s.oldest
+		}
+		if !t.place.asked.Load() {
 			break
 		}
-		e.asked.Store(false)
-		e = e.newer
+		t.place.asked.Store(false)
+		t = t.place.newer
 	}
-	s.hand = e
-	s.remove(e)
+	s.hand = t
+	s.remove(t)
 }
 
 // CacheStats are the counters of the cache of verified tokens.
@@ -208,14 +230,11 @@ type CacheStats struct {
 }
 
 func (c *cache) stats() (total CacheStats) {
-	if c == nil {
-		return total
-	}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.RLock()
-		total.Entries += len(s.entries)
-		total.Bytes += s.bytes
+		total.Entries += len(s.tokens)
+		total.Bytes += int64(s.bytes)
 		s.mu.RUnlock()
 		total.Hits += s.hits.Load()
 		total.Misses += s.misses.Load()

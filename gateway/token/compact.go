@@ -1,9 +1,11 @@
 package token
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,12 +19,18 @@ var (
 const maxKeyIDBytes = 512
 
 // compact is a JWS in compact serialization (RFC 7515 section 7.1), decoded and not yet
-// verified. Nothing in it shares memory with the characters it was read from but signed.
+// verified. It is made to be parsed into again and again: what must last longer than until the next
+// token is copied out of it.
 type compact struct {
 	header    header
-	payload   string
-	signed    string // header and payload as they were received
+	signed    []byte // header and payload as they were received
+	payload   []byte
 	signature []byte
+
+	text     []byte       // the token
+	decoded  []byte       // its three parts
+	document jsonDocument // the part that was parsed last
+	terms    []byte       // what tells its terms from others
 }
 
 // header holds what is read of a JOSE header. Members that would tell the verifier where
@@ -38,86 +46,83 @@ type header struct {
 // strictBase64 refuses padding and trailing bits that are not zero.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// parseCompact splits and decodes a token.
-func parseCompact(raw string) (*compact, error) {
-	first := strings.IndexByte(raw, '.')
-	last := strings.LastIndexByte(raw, '.')
-	if first < 0 || first == last || strings.IndexByte(raw[first+1:last], '.') >= 0 {
-		return nil, fmt.Errorf("%d parts, a signed token has 3", strings.Count(raw, ".")+1)
+var dot = []byte(".")
+
+// parse splits and decodes a token, and reads its header.
+func (c *compact) parse(raw string) error {
+	if dots := strings.Count(raw, "."); dots != 2 {
+		return fmt.Errorf("%d parts, a signed token has 3", dots+1)
 	}
-	head, err := decodeSegment(raw[:first])
+	c.text = append(c.text[:0], raw...)
+	c.decoded = slices.Grow(c.decoded[:0], len(raw))
+	head, rest, _ := bytes.Cut(c.text, dot)
+	payload, signature, _ := bytes.Cut(rest, dot)
+	c.signed = c.text[:len(head)+len(dot)+len(payload)]
+	text, err := c.decode(head)
 	if err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+		return fmt.Errorf("header: %w", err)
 	}
-	c := &compact{signed: raw[:last]}
-	if c.header, err = parseHeader(string(head)); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+	if err := c.readHeader(text); err != nil {
+		return fmt.Errorf("header: %w", err)
 	}
-	payload, err := decodeSegment(raw[first+1 : last])
-	if err != nil {
-		return nil, fmt.Errorf("payload: %w", err)
+	if c.payload, err = c.decode(payload); err != nil {
+		return fmt.Errorf("payload: %w", err)
 	}
-	c.payload = string(payload)
-	if c.signature, err = decodeSegment(raw[last+1:]); err != nil {
-		return nil, fmt.Errorf("signature: %w", err)
+	if c.signature, err = c.decode(signature); err != nil {
+		return fmt.Errorf("signature: %w", err)
 	}
-	return c, nil
+	return nil
 }
 
-// decodeSegment decodes canonical base64url. The standard decoder skips line breaks, which
-// would give one token many spellings.
-func decodeSegment(s string) ([]byte, error) {
-	for i := range len(s) {
-		if c := s[i]; c == '\r' || c == '\n' {
-			return nil, errors.New("not base64url")
-		}
-	}
-	b, err := strictBase64.DecodeString(s)
-	if err != nil {
-		return nil, errors.New("not canonical base64url without padding")
-	}
-	return b, nil
+func (c *compact) decode(segment []byte) (part []byte, err error) {
+	start := len(c.decoded)
+	c.decoded, err = appendDecoded(c.decoded, segment)
+	return c.decoded[start:], err
 }
+
+// appendDecoded decodes canonical base64url. The standard decoder skips line breaks, which
+// would give one token many spellings.
+func appendDecoded(to, segment []byte) ([]byte, error) {
+	if bytes.IndexByte(segment, '\r') >= 0 || bytes.IndexByte(segment, '\n') >= 0 {
+		return to, errors.New("not base64url")
+	}
+	decoded, err := strictBase64.AppendDecode(to, segment)
+	if err != nil {
+		return to, errors.New("not canonical base64url without padding")
+	}
+	return decoded, nil
+}
+
+func decodeSegment(segment string) ([]byte, error) { return appendDecoded(nil, []byte(segment)) }
 
 // refusedMembers change what is signed or how it is to be read; a verifier that does not
 // do what they say must refuse the token (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
 var refusedMembers = []string{"crit", "b64", "zip", "enc"}
 
-func parseHeader(src string) (h header, err error) {
-	members, _, err := jsonObject(src, headerLimits)
-	if err != nil {
-		return h, err
+func (c *compact) readHeader(text []byte) error {
+	d, h := &c.document, &c.header
+	*h = header{}
+	if err := d.parse(text, headerLimits); err != nil {
+		return err
 	}
 	for _, name := range refusedMembers {
-		if _, there := members[name]; there {
-			return h, fmt.Errorf("member %s is not supported", name)
+		if d.get(root, name) != root {
+			return fmt.Errorf("member %s is not supported", name)
 		}
 	}
 	var hasAlgorithm bool
-	if h.algorithm, hasAlgorithm, err = stringMember(members, "alg"); err != nil || !hasAlgorithm {
-		return h, errors.Join(errors.New("alg is missing or not a string"), err)
+	var err error
+	if h.algorithm, hasAlgorithm, err = d.stringMember("alg"); err != nil || !hasAlgorithm {
+		return errors.Join(errors.New("alg is missing or not a string"), err)
 	}
-	if h.typ, h.hasType, err = stringMember(members, "typ"); err != nil {
-		return h, err
+	if h.typ, h.hasType, err = d.stringMember("typ"); err != nil {
+		return err
 	}
-	if h.keyID, h.hasKeyID, err = stringMember(members, "kid"); err != nil {
-		return h, err
+	if h.keyID, h.hasKeyID, err = d.stringMember("kid"); err != nil {
+		return err
 	}
 	if h.hasKeyID && (h.keyID == "" || len(h.keyID) > maxKeyIDBytes) {
-		return h, fmt.Errorf("kid is empty or longer than %d bytes", maxKeyIDBytes)
+		return fmt.Errorf("kid is empty or longer than %d bytes", maxKeyIDBytes)
 	}
-	return h, nil
-}
-
-// stringMember returns a member that must be a string where it exists.
-func stringMember(members map[string]any, name string) (value string, there bool, err error) {
-	v, there := members[name]
-	if !there {
-		return "", false, nil
-	}
-	value, ok := v.(string)
-	if !ok {
-		return "", true, fmt.Errorf("%s is not a string", name)
-	}
-	return value, true, nil
+	return nil
 }

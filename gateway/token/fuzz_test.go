@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func FuzzJSON(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		got, size, err := jsonObject(src, claimLimits)
+		got, err := jsonObject([]byte(src), claimLimits)
 		if err != nil {
 			return
 		}
@@ -41,9 +42,6 @@ func FuzzJSON(f *testing.F) {
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q: got %#v, want %#v", src, got, want)
 		}
-		if size < int64(len(got)) {
-			t.Fatalf("size %d", size)
-		}
 	})
 }
 
@@ -55,12 +53,12 @@ func FuzzCompact(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		c, err := parseCompact(raw)
-		if err != nil {
+		var c compact
+		if c.parse(raw) != nil {
 			return
 		}
 		head, _, _ := strings.Cut(raw, ".")
-		if again := head + "." + enc([]byte(c.payload)) + "." + enc(c.signature); again != raw {
+		if again := head + "." + enc(c.payload) + "." + enc(c.signature); again != raw {
 			t.Fatalf("%q has another spelling, %q", raw, again)
 		}
 		message, err := jws.ParseString(raw)
@@ -71,7 +69,7 @@ func FuzzCompact(f *testing.F) {
 			t.Fatalf("jwx refuses %q: %v", raw, err)
 		}
 		protected := message.Signatures()[0].ProtectedHeaders()
-		if string(message.Payload()) != c.payload || !bytes.Equal(message.Signatures()[0].Signature(), c.signature) ||
+		if !bytes.Equal(message.Payload(), c.payload) || !bytes.Equal(message.Signatures()[0].Signature(), c.signature) ||
 			protected.Algorithm().String() != c.header.algorithm || protected.KeyID() != c.header.keyID || protected.Type() != c.header.typ {
 			t.Fatalf("jwx reads other parts from %q", raw)
 		}
@@ -98,11 +96,18 @@ func FuzzAcceptedByJWX(f *testing.F) {
 		if got == nil {
 			return
 		}
+		alone := acceptedAt(newIssuer(iss.config, iss.source), raw, now)
+		if got.Client != alone.Client || got.ACR != alone.ACR || !slices.Equal(got.Audience, alone.Audience) || !slices.Equal(got.Scopes, alone.Scopes) {
+			t.Fatalf("terms of another token: %+v, want %+v, for %q %q", got.Terms, alone.Terms, header, claimText)
+		}
+		if tree := must(jsonObject([]byte(claimText), claimLimits)); !reflect.DeepEqual(got.Claims(), tree) {
+			t.Fatalf("claims are %v, want %v", got.Claims(), tree)
+		}
 		payload, err := jws.Verify([]byte(raw), jws.WithKey(jwa.ES256, key))
 		if err != nil {
 			t.Fatalf("jwx does not verify %q %q: %v", header, claimText, err)
 		}
-		if aud, there := got.Claims["aud"]; there && aud == nil {
+		if aud, there := got.Claims()["aud"]; there && aud == nil {
 			return // audience null counts as absent, as the demo's service has it; jwx refuses it
 		}
 		want, err := jwt.ParseInsecure(payload)
@@ -121,19 +126,18 @@ func FuzzAcceptedByJWX(f *testing.F) {
 
 // acceptedAt verifies at a given time, without cache and network.
 func acceptedAt(iss *issuer, raw string, now time.Time) *Token {
-	c, err := parseCompact(raw)
-	if err != nil || c.header.algorithm != "ES256" || !iss.allowsType(&c.header) {
+	var c compact
+	if c.parse(raw) != nil || c.header.algorithm != "ES256" || !iss.allowsType(&c.header) {
 		return nil
 	}
-	members, _, err := jsonObject(c.payload, claimLimits)
-	if err != nil || members["iss"] != any(testIssuer) {
+	k, err := iss.keyFor(&c.header, now)
+	if err != nil || !c.verifiedBy(k) || c.document.parse(c.payload, claimLimits) != nil {
 		return nil
 	}
-	k, err := iss.keyFor(&c.header)
-	if err != nil || !c.verifiedBy(k) {
+	if name, _, _ := c.document.stringMember("iss"); name != testIssuer {
 		return nil
 	}
-	t, refused := iss.accept(members, now)
+	t, refused := iss.accept(&c, k, now)
 	if refused != nil {
 		return nil
 	}

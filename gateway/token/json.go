@@ -1,11 +1,11 @@
 package token
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -20,48 +20,63 @@ type jsonLimits struct {
 // readers slow.
 const maxNumberBytes = 64
 
-// jsonObject parses src, which must be one JSON object and nothing else but white space.
+// jsonDocument is one JSON object that was checked whole: its text, and a table of the values
+// in it. It is made to be parsed into again and again.
 //
 // It is stricter than encoding/json, because two readers of one token must see the same
 // claims: a member that comes twice is refused whichever way its name is written (the last
 // would win elsewhere, the first in other libraries), and so are invalid UTF-8 and unpaired
-// surrogates, which would silently become U+FFFD. Numbers stay json.Number. Strings without
-// escapes share src's memory. The second result is a rough count of the bytes the tree takes.
-func jsonObject(src string, limits jsonLimits) (map[string]any, int64, error) {
-	p := jsonParser{src: src, limits: limits}
-	p.space()
-	if p.pos >= len(src) || src[p.pos] != '{' {
-		return nil, 0, errors.New("not a JSON object")
-	}
-	v, err := p.value(0)
-	if err != nil {
-		return nil, 0, fmt.Errorf("at byte %d: %w", p.pos, err)
-	}
-	p.space()
-	if p.pos != len(src) {
-		return nil, 0, fmt.Errorf("at byte %d: bytes behind the JSON object", p.pos)
-	}
-	return v.(map[string]any), p.size, nil
+// surrogates, which would silently become U+FFFD.
+type jsonDocument struct {
+	text []byte
+	// values stand in the order of the text, what is within an array or object behind it.
+	// A member of an object is two of them, its name and its value.
+	values []jsonValue
+	limits jsonLimits
+	pos    int
 }
 
-type jsonParser struct {
-	src    string
-	pos    int
-	limits jsonLimits
-	values int
-	size   int64
+// jsonValue says where in its document's text a value stands.
+type jsonValue struct {
+	kind    byte  // the first character of it; '0' for any number
+	escaped bool  // a string with a backslash in it
+	start   int32 // of the text, of a string behind the quote
+	end     int32 // of the text, of a string before the quote
+	after   int32 // index of the next value that is not within this one
 }
+
+// root is the index of the object that the whole document is. It is no value of a member, so
+// that it also says "absent".
+const root = 0
 
 var (
 	errJSONEnd    = errors.New("unexpected end of JSON")
 	errJSONSyntax = errors.New("not JSON")
 )
 
-func (p *jsonParser) space() {
-	for p.pos < len(p.src) {
-		switch p.src[p.pos] {
+// parse reads text, which must be one JSON object and nothing else but white space. The document
+// refers to text from then on.
+func (d *jsonDocument) parse(text []byte, limits jsonLimits) error {
+	*d = jsonDocument{text: text, values: d.values[:0], limits: limits}
+	d.space()
+	if d.pos >= len(text) || text[d.pos] != '{' {
+		return errors.New("not a JSON object")
+	}
+	if err := d.value(0); err != nil {
+		return fmt.Errorf("at byte %d: %w", d.pos, err)
+	}
+	d.space()
+	if d.pos != len(text) {
+		return fmt.Errorf("at byte %d: bytes behind the JSON object", d.pos)
+	}
+	return nil
+}
+
+func (d *jsonDocument) space() {
+	for d.pos < len(d.text) {
+		switch d.text[d.pos] {
 		case ' ', '\t', '\n', '\r':
-			p.pos++
+			d.pos++
 		default:
 			return
 		}
@@ -69,294 +84,321 @@ func (p *jsonParser) space() {
 }
 
 // next skips white space and returns the byte there without consuming it.
-func (p *jsonParser) next() (byte, error) {
-	p.space()
-	if p.pos >= len(p.src) {
+func (d *jsonDocument) next() (byte, error) {
+	d.space()
+	if d.pos >= len(d.text) {
 		return 0, errJSONEnd
 	}
-	return p.src[p.pos], nil
+	return d.text[d.pos], nil
 }
 
-func (p *jsonParser) count(size int64) error {
-	p.values++
-	p.size += size
-	if p.values > p.limits.values {
-		return fmt.Errorf("more than %d values", p.limits.values)
-	}
-	return nil
-}
-
-func (p *jsonParser) value(depth int) (any, error) {
-	c, err := p.next()
+// value reads a value and what is within it.
+func (d *jsonDocument) value(depth int) error {
+	c, err := d.next()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := p.count(16); err != nil {
-		return nil, err
+	at, err := d.begin(c)
+	if err != nil {
+		return err
 	}
 	switch c {
 	case '{':
-		return p.object(depth + 1)
+		err = d.object(at, depth+1)
 	case '[':
-		return p.array(depth + 1)
+		err = d.array(depth + 1)
 	case '"':
-		return p.str()
+		err = d.str(at)
 	case 't':
-		return true, p.literal("true")
+		err = d.literal("true")
 	case 'f':
-		return false, p.literal("false")
+		err = d.literal("false")
 	case 'n':
-		return nil, p.literal("null")
+		err = d.literal("null")
+	default:
+		d.values[at].kind = '0'
+		err = d.number()
 	}
-	return p.number()
-}
-
-func (p *jsonParser) literal(word string) error {
-	if !strings.HasPrefix(p.src[p.pos:], word) {
-		return errJSONSyntax
-	}
-	p.pos += len(word)
-	return nil
-}
-
-func (p *jsonParser) object(depth int) (any, error) {
-	if depth > p.limits.depth {
-		return nil, fmt.Errorf("nested deeper than %d", p.limits.depth)
-	}
-	p.pos++
-	p.size += 64
-	object := map[string]any{}
-	for first := true; ; first = false {
-		c, err := p.next()
-		if err != nil {
-			return nil, err
-		}
-		if c == '}' && first {
-			p.pos++
-			return object, nil
-		}
-		if c != '"' {
-			return nil, errJSONSyntax
-		}
-		if err := p.member(object, depth); err != nil {
-			return nil, err
-		}
-		if done, err := p.more('}'); done || err != nil {
-			return object, err
-		}
-	}
-}
-
-func (p *jsonParser) member(object map[string]any, depth int) error {
-	if err := p.count(48); err != nil {
-		return err
-	}
-	name, err := p.str()
-	if err != nil {
-		return err
-	}
-	if _, twice := object[name]; twice {
-		return fmt.Errorf("member %q comes twice", clip(name))
-	}
-	if c, err := p.next(); err != nil || c != ':' {
-		return errors.Join(err, errJSONSyntax)
-	}
-	p.pos++
-	object[name], err = p.value(depth)
+	d.finish(at)
 	return err
 }
 
-func (p *jsonParser) array(depth int) (any, error) {
-	if depth > p.limits.depth {
-		return nil, fmt.Errorf("nested deeper than %d", p.limits.depth)
+// begin enters a value into the table, and finish its end.
+func (d *jsonDocument) begin(kind byte) (at int, err error) {
+	if len(d.values) >= d.limits.values {
+		return 0, fmt.Errorf("more than %d values", d.limits.values)
 	}
-	p.pos++
-	p.size += 24
-	array := []any{}
-	if c, err := p.next(); err != nil {
-		return nil, err
+	d.values = append(d.values, jsonValue{kind: kind, start: int32(d.pos), after: math.MaxInt32})
+	return len(d.values) - 1, nil
+}
+
+func (d *jsonDocument) finish(at int) {
+	v := &d.values[at]
+	v.end, v.after = int32(d.pos), int32(len(d.values))
+	if v.kind == '"' {
+		v.start, v.end = v.start+1, v.end-1
+	}
+}
+
+func (d *jsonDocument) literal(word string) error {
+	if !bytes.HasPrefix(d.text[d.pos:], []byte(word)) {
+		return errJSONSyntax
+	}
+	d.pos += len(word)
+	return nil
+}
+
+func (d *jsonDocument) object(at, depth int) error {
+	if depth > d.limits.depth {
+		return fmt.Errorf("nested deeper than %d", d.limits.depth)
+	}
+	d.pos++
+	names := jsonNames{document: d, object: at}
+	for first := true; ; first = false {
+		c, err := d.next()
+		if err != nil {
+			return err
+		}
+		if c == '}' && first {
+			d.pos++
+			return nil
+		}
+		if c != '"' {
+			return errJSONSyntax
+		}
+		if err := d.member(&names, depth); err != nil {
+			return err
+		}
+		if done, err := d.more('}'); done || err != nil {
+			return err
+		}
+	}
+}
+
+func (d *jsonDocument) member(names *jsonNames, depth int) error {
+	name, err := d.begin('"')
+	if err != nil {
+		return err
+	}
+	if err := d.str(name); err != nil {
+		return err
+	}
+	d.finish(name)
+	if !names.add(name) {
+		return fmt.Errorf("member %q comes twice", clip(d.string(name)))
+	}
+	if c, err := d.next(); err != nil || c != ':' {
+		return errors.Join(err, errJSONSyntax)
+	}
+	d.pos++
+	return d.value(depth)
+}
+
+// jsonNames are the names that an object has had so far.
+type jsonNames struct {
+	document *jsonDocument
+	object   int
+	count    int
+	many     map[string]bool // used beyond a few, so that a large object does not take quadratic time
+}
+
+const fewNames = 16
+
+// add reports whether the name is the first of its kind.
+func (n *jsonNames) add(name int) bool {
+	d := n.document
+	n.count++
+	if n.count <= fewNames {
+		return d.find(n.object, name, d.bytes(name)) == root
+	}
+	if n.many == nil {
+		n.many = map[string]bool{}
+		for other := n.object + 1; other < name; other = int(d.values[other+1].after) {
+			n.many[d.string(other)] = true
+		}
+	}
+	text := d.string(name)
+	if n.many[text] {
+		return false
+	}
+	n.many[text] = true
+	return true
+}
+
+func (d *jsonDocument) array(depth int) error {
+	if depth > d.limits.depth {
+		return fmt.Errorf("nested deeper than %d", d.limits.depth)
+	}
+	d.pos++
+	if c, err := d.next(); err != nil {
+		return err
 	} else if c == ']' {
-		p.pos++
-		return array, nil
+		d.pos++
+		return nil
 	}
 	for {
-		v, err := p.value(depth)
-		if err != nil {
-			return nil, err
+		if err := d.value(depth); err != nil {
+			return err
 		}
-		array = append(array, v)
-		if done, err := p.more(']'); done || err != nil {
-			return array, err
+		if done, err := d.more(']'); done || err != nil {
+			return err
 		}
 	}
 }
 
 // more consumes a comma, or the end of the object or array.
-func (p *jsonParser) more(end byte) (done bool, err error) {
-	c, err := p.next()
+func (d *jsonDocument) more(end byte) (done bool, err error) {
+	c, err := d.next()
 	if err != nil {
 		return false, err
 	}
 	if c != end && c != ',' {
 		return false, errJSONSyntax
 	}
-	p.pos++
+	d.pos++
 	return c == end, nil
 }
 
 // number follows RFC 8259 section 6: no plus, no leading zero, digits around the point.
-func (p *jsonParser) number() (any, error) {
-	start := p.pos
-	p.skip('-')
-	if p.skip('0') {
-		if p.digits() > 0 {
-			return nil, errJSONSyntax
+func (d *jsonDocument) number() error {
+	start := d.pos
+	d.skip('-')
+	if d.skip('0') {
+		if d.digits() > 0 {
+			return errJSONSyntax
 		}
-	} else if p.digits() == 0 {
-		return nil, errJSONSyntax
+	} else if d.digits() == 0 {
+		return errJSONSyntax
 	}
-	if p.skip('.') && p.digits() == 0 {
-		return nil, errJSONSyntax
+	if d.skip('.') && d.digits() == 0 {
+		return errJSONSyntax
 	}
-	if p.skip('e') || p.skip('E') {
-		if !p.skip('+') {
-			p.skip('-')
+	if d.skip('e') || d.skip('E') {
+		if !d.skip('+') {
+			d.skip('-')
 		}
-		if p.digits() == 0 {
-			return nil, errJSONSyntax
+		if d.digits() == 0 {
+			return errJSONSyntax
 		}
 	}
-	if p.pos-start > maxNumberBytes {
-		return nil, errors.New("number too long")
+	if d.pos-start > maxNumberBytes {
+		return errors.New("number too long")
 	}
-	return json.Number(p.src[start:p.pos]), nil
+	return nil
 }
 
-func (p *jsonParser) skip(c byte) bool {
-	if p.pos < len(p.src) && p.src[p.pos] == c {
-		p.pos++
+func (d *jsonDocument) skip(c byte) bool {
+	if d.pos < len(d.text) && d.text[d.pos] == c {
+		d.pos++
 		return true
 	}
 	return false
 }
 
-func (p *jsonParser) digits() (n int) {
-	for p.pos < len(p.src) && p.src[p.pos] >= '0' && p.src[p.pos] <= '9' {
-		p.pos++
+func (d *jsonDocument) digits() (n int) {
+	for d.pos < len(d.text) && d.text[d.pos] >= '0' && d.text[d.pos] <= '9' {
+		d.pos++
 		n++
 	}
 	return n
 }
 
-func (p *jsonParser) str() (string, error) {
-	p.pos++
-	start := p.pos
-	for p.pos < len(p.src) {
-		switch c := p.src[p.pos]; {
-		case c == '"':
-			s := p.src[start:p.pos]
-			p.pos++
-			if !utf8.ValidString(s) {
-				return "", errors.New("invalid UTF-8")
-			}
-			p.size += int64(len(s))
-			return s, nil
-		case c == '\\':
-			return p.escaped(start)
-		case c < 0x20:
-			return "", errors.New("control character in a string")
-		}
-		p.pos++
-	}
-	return "", errJSONEnd
-}
-
-// escaped goes on where str met the first backslash.
-func (p *jsonParser) escaped(start int) (string, error) {
-	out := append(make([]byte, 0, p.pos-start+32), p.src[start:p.pos]...)
-	for p.pos < len(p.src) {
-		c := p.src[p.pos]
-		p.pos++
+// str checks a string: whatever passes, unescape reads.
+func (d *jsonDocument) str(at int) error {
+	d.pos++
+	start, ascii := d.pos, true
+	for d.pos < len(d.text) {
+		c := d.text[d.pos]
 		switch {
 		case c == '"':
-			if !utf8.Valid(out) {
-				return "", errors.New("invalid UTF-8")
+			if !ascii && !utf8.Valid(d.text[start:d.pos]) {
+				return errors.New("invalid UTF-8")
 			}
-			p.size += int64(len(out))
-			return string(out), nil
+			d.pos++
+			return nil
 		case c < 0x20:
-			return "", errors.New("control character in a string")
-		case c != '\\':
-			out = append(out, c)
-		default:
-			r, err := p.escape()
+			return errors.New("control character in a string")
+		case c == '\\':
+			d.values[at].escaped = true
+			_, size, err := unescape(d.text[d.pos:])
 			if err != nil {
-				return "", err
+				return err
 			}
-			out = utf8.AppendRune(out, r)
+			d.pos += size
+			continue
+		case c >= utf8.RuneSelf:
+			ascii = false
 		}
+		d.pos++
 	}
-	return "", errJSONEnd
+	return errJSONEnd
 }
 
-func (p *jsonParser) escape() (rune, error) {
-	if p.pos >= len(p.src) {
-		return 0, errJSONEnd
+// unescape reads the escape sequence at the start of text, and returns how long it is.
+func unescape(text []byte) (r rune, size int, err error) {
+	if len(text) < 2 {
+		return 0, 0, errJSONEnd
 	}
-	c := p.src[p.pos]
-	p.pos++
-	switch c {
+	switch c := text[1]; c {
 	case '"', '\\', '/':
-		return rune(c), nil
+		return rune(c), 2, nil
 	case 'b':
-		return '\b', nil
+		return '\b', 2, nil
 	case 'f':
-		return '\f', nil
+		return '\f', 2, nil
 	case 'n':
-		return '\n', nil
+		return '\n', 2, nil
 	case 'r':
-		return '\r', nil
+		return '\r', 2, nil
 	case 't':
-		return '\t', nil
+		return '\t', 2, nil
 	case 'u':
-		return p.unicode()
+		return unicodeEscape(text)
 	}
-	return 0, errJSONSyntax
+	return 0, 0, errJSONSyntax
 }
 
-func (p *jsonParser) unicode() (rune, error) {
-	r, err := p.hex4()
+// unicodeEscape reads \uXXXX, or two of them that are one character beyond U+FFFF.
+func unicodeEscape(text []byte) (r rune, size int, err error) {
+	r, err = hex4(text[2:])
 	if err != nil || !utf16.IsSurrogate(r) {
-		return r, err
+		return r, 6, err
 	}
-	if !strings.HasPrefix(p.src[p.pos:], `\u`) {
-		return 0, errors.New("unpaired surrogate")
+	if !bytes.HasPrefix(text[6:], []byte(`\u`)) {
+		return 0, 0, errors.New("unpaired surrogate")
 	}
-	p.pos += 2
-	low, err := p.hex4()
+	low, err := hex4(text[8:])
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-		return 0, errors.New("unpaired surrogate")
+		return 0, 0, errors.New("unpaired surrogate")
 	}
-	return r, nil
+	return r, 12, nil
 }
 
-func (p *jsonParser) hex4() (rune, error) {
-	if p.pos+4 > len(p.src) {
+func hex4(text []byte) (rune, error) {
+	if len(text) < 4 {
 		return 0, errJSONEnd
 	}
-	digits := p.src[p.pos : p.pos+4]
-	if strings.ContainsAny(digits, "+-_") {
+	digits := text[:4]
+	if bytes.ContainsAny(digits, "+-_") {
 		return 0, errJSONSyntax
 	}
-	n, err := strconv.ParseUint(digits, 16, 32)
+	n, err := strconv.ParseUint(string(digits), 16, 32)
 	if err != nil {
 		return 0, errJSONSyntax
 	}
-	p.pos += 4
 	return rune(n), nil
+}
+
+// jsonObject parses src into a tree.
+func jsonObject(src []byte, limits jsonLimits) (map[string]any, error) {
+	var d jsonDocument
+	if err := d.parse(src, limits); err != nil {
+		return nil, err
+	}
+	return d.tree(root).(map[string]any), nil
 }
 
 // clip shortens text of strangers for a log line.
@@ -365,5 +407,5 @@ func clip(s string) string {
 	if len(s) <= longest {
 		return s
 	}
-	return strings.ToValidUTF8(s[:longest], "") + "…"
+	return string(bytes.ToValidUTF8([]byte(s[:longest]), nil)) + "…"
 }

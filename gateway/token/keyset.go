@@ -104,7 +104,7 @@ func (s *keySet) same(other *keySet) bool {
 // that an issuer may publish others beside them; a document that is broken, holds over 64
 // keys, or none that is usable is an error, and never replaces a good one.
 func parseKeySet(document []byte) (*keySet, error) {
-	members, _, err := jsonObject(string(document), keySetLimits)
+	members, err := jsonObject(document, keySetLimits)
 	if err != nil {
 		return nil, fmt.Errorf("JWKS: %w", err)
 	}
@@ -236,6 +236,19 @@ func (k *key) readUse(members map[string]any) (err error) {
 		}
 	}
 	return nil
+}
+
+// stringMember returns a member that must be a string where it exists.
+func stringMember(members map[string]any, name string) (value string, there bool, err error) {
+	v, there := members[name]
+	if !there {
+		return "", false, nil
+	}
+	value, ok := v.(string)
+	if !ok {
+		return "", true, fmt.Errorf("%s is not a string", name)
+	}
+	return value, true, nil
 }
 
 // coordinateBytes is the full size of a coordinate (RFC 7518 section 6.2.1.2).

@@ -130,7 +130,7 @@ func (s *signer) sign(alg, signed string) []byte {
 		return must(s.private.Sign(rand.Reader, []byte(signed), crypto.Hash(0)))
 	}
 	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[alg[2:]]
-	sum := digest(hash, signed)
+	sum := digest(hash, []byte(signed))
 	switch private := s.private.(type) {
 	case *rsa.PrivateKey:
 		if strings.HasPrefix(alg, "PS") {

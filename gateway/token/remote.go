@@ -227,7 +227,7 @@ func (r *remote) readMetadata(ctx context.Context, address string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	members, _, err := jsonObject(string(result.body), keySetLimits)
+	members, err := jsonObject(result.body, keySetLimits)
 	if err != nil {
 		return "", err
 	}

@@ -6,7 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha256" // registers SHA-256 with package crypto
+	"crypto/sha256"
 	_ "crypto/sha512" // registers SHA-384 and SHA-512
 	"maps"
 	"math/big"
@@ -17,7 +17,7 @@ import (
 type algorithm struct {
 	hash   crypto.Hash
 	fits   func(public crypto.PublicKey) bool
-	verify func(public crypto.PublicKey, hash crypto.Hash, signed string, signature []byte) bool
+	verify func(public crypto.PublicKey, hash crypto.Hash, signed, signature []byte) bool
 }
 
 // algorithms are those that an issuer may be configured with. Neither none nor any HMAC is
@@ -55,24 +55,28 @@ func onCurve(curve elliptic.Curve) func(crypto.PublicKey) bool {
 	}
 }
 
-func digest(hash crypto.Hash, signed string) []byte {
+func digest(hash crypto.Hash, signed []byte) []byte {
+	if hash == crypto.SHA256 {
+		sum := sha256.Sum256(signed)
+		return sum[:]
+	}
 	h := hash.New()
-	h.Write([]byte(signed))
+	h.Write(signed)
 	return h.Sum(nil)
 }
 
-func verifyPKCS1(public crypto.PublicKey, hash crypto.Hash, signed string, signature []byte) bool {
+func verifyPKCS1(public crypto.PublicKey, hash crypto.Hash, signed, signature []byte) bool {
 	return rsa.VerifyPKCS1v15(public.(*rsa.PublicKey), hash, digest(hash, signed), signature) == nil
 }
 
 // verifyPSS insists on a salt as long as the hash, as RFC 7518 section 3.5 does.
-func verifyPSS(public crypto.PublicKey, hash crypto.Hash, signed string, signature []byte) bool {
+func verifyPSS(public crypto.PublicKey, hash crypto.Hash, signed, signature []byte) bool {
 	options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}
 	return rsa.VerifyPSS(public.(*rsa.PublicKey), hash, digest(hash, signed), signature, &options) == nil
 }
 
 // verifyECDSA reads r and s as two numbers of the curve's width, no shorter and no longer.
-func verifyECDSA(public crypto.PublicKey, hash crypto.Hash, signed string, signature []byte) bool {
+func verifyECDSA(public crypto.PublicKey, hash crypto.Hash, signed, signature []byte) bool {
 	key := public.(*ecdsa.PublicKey)
 	width := (key.Curve.Params().BitSize + 7) / 8
 	if len(signature) != 2*width {
@@ -83,8 +87,8 @@ func verifyECDSA(public crypto.PublicKey, hash crypto.Hash, signed string, signa
 	return ecdsa.Verify(key, digest(hash, signed), r, s)
 }
 
-func verifyEd25519(public crypto.PublicKey, _ crypto.Hash, signed string, signature []byte) bool {
-	return ed25519.Verify(public.(ed25519.PublicKey), []byte(signed), signature)
+func verifyEd25519(public crypto.PublicKey, _ crypto.Hash, signed, signature []byte) bool {
+	return ed25519.Verify(public.(ed25519.PublicKey), signed, signature)
 }
 
 // verifiedBy reports whether k's signature stands under c, by the algorithm that c's header names.

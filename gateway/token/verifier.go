@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 // sweepEvery is how often tokens that ended are removed from the cache.
@@ -21,7 +19,6 @@ type Verifier struct {
 	config   Config
 	issuers  map[string]*issuer
 	cache    *cache
-	flights  *singleflight.Group
 	verified *atomic.Uint64 // signatures looked at: what cache and shared flights did not save
 }
 
@@ -39,11 +36,10 @@ func New(config Config, previous *Verifier) (*Verifier, error) {
 	v := &Verifier{
 		config:   config,
 		issuers:  map[string]*issuer{},
-		flights:  &singleflight.Group{},
 		verified: &atomic.Uint64{},
 	}
 	if previous != nil && config.sameVerdicts(&previous.config) {
-		v.issuers, v.cache, v.flights, v.verified = previous.issuers, previous.cache, previous.flights, previous.verified
+		v.issuers, v.cache, v.verified = previous.issuers, previous.cache, previous.verified
 		return v, nil
 	}
 	v.cache = newCache(config.CacheEntries, config.CacheBytes)
@@ -89,7 +85,7 @@ func (v *Verifier) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case now := <-ticker.C:
-			v.cache.sweep(now)
+			v.sweep(now)
 		case <-ctx.Done():
 		}
 	}
@@ -97,20 +93,32 @@ func (v *Verifier) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// sweep forgets tokens that may not be used any more, and terms that no token has.
+func (v *Verifier) sweep(now time.Time) {
+	v.cache.sweep(now)
+	used := v.cache.terms()
+	for _, iss := range v.issuers {
+		iss.terms.retain(used)
+	}
+}
+
 // Verify returns the token that raw, the characters after "Bearer ", stands for, if it counts
 // for a. The error is always an *[Error]. It waits only for keys that the issuer's
 // snapshot lacks, at most three seconds and no longer than ctx. A hit in the cache allocates nothing.
+// Nothing keeps raw or a part of it once Verify has returned: it may be a view of a buffer
+// that is used again.
 func (v *Verifier) Verify(ctx context.Context, raw string, a *Acceptance) (*Token, error) {
-	now := time.Now()
-	t, shard := v.cache.get(raw)
-	if t != nil && !t.active(now, t.issuer.source.snapshot()) {
-		v.cache.drop(raw, t)
+	hash := v.cache.hash(raw)
+	shard := v.cache.shard(hash)
+	t := shard.get(raw, hash)
+	if t != nil && !t.active(time.Now(), t.issuer.source.snapshot()) {
+		shard.drop(t)
 		t = nil
 	}
 	shard.count(t != nil)
 	if t == nil {
 		var err *Error
-		if t, err = v.verifyNew(ctx, raw, a); err != nil {
+		if t, err = v.verifyNew(ctx, raw, hash, a); err != nil {
 			return nil, err
 		}
 	}
@@ -150,12 +158,12 @@ func (m *missingKey) Error() string { return "key not in the snapshot" }
 // verifyNew verifies a token that is not in the cache. When its key is unknown it waits for a
 // fetch and tries once more. The service's issuers are judged before that: a token that
 // cannot count here must not cost a fetch.
-func (v *Verifier) verifyNew(ctx context.Context, raw string, a *Acceptance) (*Token, *Error) {
+func (v *Verifier) verifyNew(ctx context.Context, raw string, hash uint64, a *Acceptance) (*Token, *Error) {
 	if len(raw) > v.config.MaxTokenBytes {
 		return nil, refuse(ReasonMalformed, fmt.Sprintf("longer than %d bytes", v.config.MaxTokenBytes))
 	}
 	for range 2 {
-		t, err := v.together(raw)
+		t, err := v.together(raw, hash)
 		missing, ok := err.(*missingKey)
 		if !ok {
 			return t, asError(err)
@@ -181,38 +189,22 @@ func asError(err error) *Error {
 	return refuse(ReasonMalformed, err.Error())
 }
 
-// together lets requests that bring the same new token at the same time share one
-// verification. Nothing in it waits, so that nobody is held up by another's context.
-func (v *Verifier) together(raw string) (*Token, error) {
-	result, err, _ := v.flights.Do(raw, func() (any, error) {
-		if t, _ := v.cache.get(raw); t != nil && t.active(time.Now(), t.issuer.source.snapshot()) {
-			return t, nil
-		}
-		t, err := v.once(raw)
-		if err != nil {
-			return nil, err
-		}
-		v.cache.put(raw, t)
-		return t, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return result.(*Token), nil
-}
+// compacts are used again by the verification after.
+var compacts = sync.Pool{New: func() any { return new(compact) }}
 
 // once is the straight line from characters to a token. The issuer is chosen before any
 // key is tried, and its configuration, not the token, says which algorithms there are.
 func (v *Verifier) once(raw string) (*Token, error) {
-	c, err := parseCompact(raw)
-	if err != nil {
+	now := time.Now()
+	c := compacts.Get().(*compact)
+	defer compacts.Put(c)
+	if err := c.parse(raw); err != nil {
 		return nil, refuse(ReasonMalformed, err.Error())
 	}
-	claims, size, err := jsonObject(c.payload, claimLimits)
-	if err != nil {
+	if err := c.document.parse(c.payload, claimLimits); err != nil {
 		return nil, refuse(ReasonMalformed, "claims: "+err.Error())
 	}
-	iss, refused := v.issuerOf(claims)
+	iss, refused := v.issuerOf(&c.document)
 	if refused != nil {
 		return nil, refused
 	}
@@ -225,7 +217,7 @@ func (v *Verifier) once(raw string) (*Token, error) {
 	if !iss.allowsType(&c.header) {
 		return nil, refuse(ReasonType, fmt.Sprintf("typ %q is not allowed for this issuer", clip(c.header.typ)))
 	}
-	k, err := iss.keyFor(&c.header)
+	k, err := iss.keyFor(&c.header, now)
 	if err != nil {
 		return nil, err
 	}
@@ -233,18 +225,16 @@ func (v *Verifier) once(raw string) (*Token, error) {
 	if !c.verifiedBy(k) {
 		return nil, refuse(ReasonSignature, "the signature does not verify")
 	}
-	t, refused := iss.accept(claims, time.Now())
+	t, refused := iss.accept(c, k, now)
 	if refused != nil {
 		return nil, refused
 	}
-	t.algorithm, t.thumb = c.header.algorithm, k.thumb
-	t.size = size + int64(len(c.payload))
 	return t, nil
 }
 
 // issuerOf chooses the issuer by the claim iss, byte for byte.
-func (v *Verifier) issuerOf(claims map[string]any) (*issuer, *Error) {
-	name, there, err := stringMember(claims, "iss")
+func (v *Verifier) issuerOf(d *jsonDocument) (*issuer, *Error) {
+	name, there, err := d.stringMember("iss")
 	if err != nil {
 		return nil, refuse(ReasonMalformed, err.Error())
 	}
@@ -286,16 +276,16 @@ func nearly(issuer string) string {
 }
 
 // keyFor returns the one key that may verify a token with this header.
-func (iss *issuer) keyFor(h *header) (*key, error) {
+func (iss *issuer) keyFor(h *header, now time.Time) (*key, error) {
 	snap := iss.source.snapshot()
-	if !h.hasKeyID && snap.usable(time.Now()) {
+	if !snap.usable(now) {
+		return nil, &missingKey{iss, h.keyID}
+	}
+	if !h.hasKeyID {
 		if k := snap.set.only(h.algorithm); k != nil {
 			return k, nil
 		}
 		return nil, refuse(ReasonUnknownKey, "the token names no key, and not exactly one of the issuer's fits")
-	}
-	if !snap.usable(time.Now()) {
-		return nil, &missingKey{iss, h.keyID}
 	}
 	k := snap.set.byID[h.keyID]
 	if k == nil {
