@@ -1,6 +1,7 @@
 package dataport
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -61,8 +62,15 @@ func (p *Port) recognize(c *Conn, t *tls.Config) (family int32, err error) {
 // breaks off in between is HTTP/1's to complain of, what is empty nobody's.
 func (c *Conn) sniff() (family int32, err error) {
 	for int(c.held) < len(preface) {
-		n, err := c.socket.Read(c.early[c.held:])
-		c.held += uint8(n)
+		rest := c.early[c.held:]
+		n, peeked, err := peek(c.socket, rest)
+		if peeked && string(rest[:n]) != preface[c.held:int(c.held)+n] {
+			return http1, nil
+		}
+		if err == nil {
+			n, err = c.socket.Read(rest[:cmp.Or(n, len(rest))])
+			c.held += uint8(n)
+		}
 		switch {
 		case string(c.early[:c.held]) != preface[:c.held]:
 			return http1, nil

@@ -1,9 +1,10 @@
 // Package proxy is the standard lane: net/http reads what clients send, the
 // gate judges it, and httputil.ReverseProxy carries what was allowed.
 //
-// It owns sockets and everything about them: accepting connections and how
-// many, HTTP/1 and HTTP/2, TLS on both sides, bodies and their limits, time
-// limits, WebSocket tunnels, draining, and one connection pool per service.
+// It owns what passes over a connection once package dataport has found its
+// protocol: HTTP/2, and HTTP/1 where it is asked to read that; bodies and their
+// limits, time limits, WebSocket tunnels, the end of streams in a drain, and
+// one connection pool per service, TLS included.
 //
 // It does not own any decision. Which service, which path, whether the caller
 // may, which header fields go on and how a refusal looks are questions for

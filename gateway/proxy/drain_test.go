@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scopegate/scopegate/gateway/proxy"
+	"github.com/scopegate/scopegate/gateway/dataport"
 )
 
 // TestDrainLosesNothing: under a load of POSTs, over new and kept-alive
@@ -61,7 +61,7 @@ func TestDrainLosesNothing(t *testing.T) {
 		})
 	}
 	waitFor(t, "load", func() bool { return answered.Load() > 200 })
-	if err := r.proxy.Drain(t.Context(), proxy.Grace{Delay: 200 * time.Millisecond, Work: 5 * time.Second}); err != nil {
+	if err := r.port.Drain(t.Context(), dataport.Grace{Delay: 200 * time.Millisecond, Work: 5 * time.Second}); err != nil {
 		t.Errorf("Drain: %v", err)
 	}
 	stop()
@@ -69,7 +69,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	if served.Load() != answered.Load() {
 		t.Errorf("the service did %d, the clients were told of %d", served.Load(), answered.Load())
 	}
-	if n := r.proxy.Connections(); n.New+n.Active+n.Idle+n.Tunnel != 0 {
+	if n := r.port.Connections(); n.New+n.Active+n.Idle+n.Tunnel != 0 {
 		t.Errorf("left over: %+v", n)
 	}
 }
@@ -120,14 +120,14 @@ func TestDrainSteps(t *testing.T) {
 	send(t, slow, "GET /open/slow HTTP/1.1\r\nHost: shop.test\r\n\r\n")
 	f := r.openFrames(t)
 	waitFor(t, "all connections", func() bool {
-		n := r.proxy.Connections()
+		n := r.port.Connections()
 		return n.New == 1 && n.Idle == 2 && n.Active == 1
 	})
 
 	done := make(chan error, 1)
 	begun := time.Now()
 	go func() {
-		done <- r.proxy.Drain(t.Context(), proxy.Grace{Delay: 300 * time.Millisecond, Work: 10 * time.Second})
+		done <- r.port.Drain(t.Context(), dataport.Grace{Delay: 300 * time.Millisecond, Work: 10 * time.Second})
 	}()
 	waitFor(t, "answers that ask to leave", func() bool {
 		c := r.wire(t)
@@ -146,7 +146,7 @@ func TestDrainSteps(t *testing.T) {
 		}
 		return err != nil
 	})
-	if n := r.proxy.Connections(); n.Idle == 0 {
+	if n := r.port.Connections(); n.Idle == 0 {
 		t.Error("idle connections ended with the listener")
 	}
 	if n, err := idle.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -194,8 +194,8 @@ func TestDrainHasAnEnd(t *testing.T) {
 			errs <- err
 		}()
 	}
-	waitFor(t, "requests in hand", func() bool { return r.proxy.Connections().Active == 4 })
-	if err := r.proxy.Drain(t.Context(), proxy.Grace{Work: 100 * time.Millisecond}); !errors.Is(err, proxy.ErrCut) {
+	waitFor(t, "requests in hand", func() bool { return r.port.Connections().Active == 4 })
+	if err := r.port.Drain(t.Context(), dataport.Grace{Work: 100 * time.Millisecond}); !errors.Is(err, dataport.ErrCut) {
 		t.Errorf("Drain: %v", err)
 	}
 	for range 4 {
@@ -205,7 +205,7 @@ func TestDrainHasAnEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.proxy.Drain(ctx, proxy.Grace{Delay: time.Hour}); err != nil {
+	if err := r.port.Drain(ctx, dataport.Grace{Delay: time.Hour}); err != nil {
 		t.Errorf("a drained lane drains at once: %v", err)
 	}
 }

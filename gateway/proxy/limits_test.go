@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/scopegate/scopegate/gateway/dataport"
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/proxy"
 )
@@ -153,7 +153,7 @@ func TestSlowHead(t *testing.T) {
 // under a second.
 func TestStalledConnections(t *testing.T) {
 	up := service(t, "http", echo())
-	r := newRig(t, rigConfig{upstream: up, Config: proxy.Config{Limits: proxy.Limits{Connections: 10_000, PerAddress: 1024}}})
+	r := newRig(t, rigConfig{upstream: up, limits: dataport.Limits{Connections: 10_000, PerAddress: 1024}})
 	stalls := []string{
 		"",
 		"GET /open/x HTTP/1.1\r\nHost: shop.test\r\nX-A",
@@ -175,34 +175,6 @@ func TestStalledConnections(t *testing.T) {
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("%s took %v", c.name, took)
 		}
-	}
-}
-
-// TestConnectionLimit counts from accept on.
-func TestConnectionLimit(t *testing.T) {
-	r := newRig(t, rigConfig{upstream: service(t, "http", echo()), Config: proxy.Config{Limits: proxy.Limits{Connections: 2}}})
-	first, second := r.wire(t), r.wire(t)
-	for _, c := range []net.Conn{first, second} {
-		send(t, c, "GET /open/x HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 200 {
-			t.Fatal(res, err)
-		}
-	}
-	third := r.wire(t)
-	if res, err := http.ReadResponse(bufio.NewReader(third), nil); err != nil || res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
-		t.Errorf("%+v %v", res, err)
-	} else if text, err := io.ReadAll(res.Body); err != nil || string(text) != `{"detail":"Service Unavailable"}` {
-		t.Errorf("%q %v", text, err)
-	}
-	if n := r.proxy.Connections(); n.Refused != 1 || n.Idle+n.Active != 2 {
-		t.Errorf("%+v", n)
-	}
-	first.Close()
-	waitFor(t, "a free place", func() bool { n := r.proxy.Connections(); return n.Idle+n.Active == 1 })
-	fourth := r.wire(t)
-	send(t, fourth, "GET /open/x HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-	if res, err := http.ReadResponse(bufio.NewReader(fourth), nil); err != nil || res.StatusCode != 200 {
-		t.Error(res, err)
 	}
 }
 

@@ -17,25 +17,23 @@ import (
 )
 
 // Proxy is the standard lane: an http.Handler around a gate, and the server
-// that runs it.
+// that runs it on the connections of a [dataport.Port].
 type Proxy struct {
-	gate     *gate.Gate
-	cfg      Config
-	server   *http.Server
-	conns    *conns
-	draining atomic.Bool
+	gate    *gate.Gate
+	cfg     Config
+	server  *http.Server
+	queue   *queue
+	serving sync.Once // the server begins with the first connection
 
-	mu        sync.Mutex // guards listeners
-	listeners []*listener
 	// ending is done when a drain's time is up; streams and tunnels end then.
 	ending  context.Context
 	end     context.CancelCauseFunc
-	tunnels atomic.Int64 // open, or being opened
+	tunnels atomic.Int64 // open, being opened, or not recorded yet
 }
 
 // New returns the lane around g. It opens nothing.
 func New(g *gate.Gate, cfg Config) *Proxy {
-	p := &Proxy{gate: g, cfg: cfg.withDefaults(), conns: newConns(cfg.Limits)}
+	p := &Proxy{gate: g, cfg: cfg.withDefaults(), queue: newQueue()}
 	p.ending, p.end = context.WithCancelCause(context.Background())
 	p.server = p.newServer()
 	return p
@@ -46,7 +44,7 @@ type exchange struct {
 	x     gate.Exchange
 	in    gate.Request
 	proxy *Proxy
-	conn  *conn // nil where the handler runs without our listener
+	conn  *client // nil where the handler runs without a data port
 	up    *Upstream
 	r     *http.Request
 	w     response
@@ -58,6 +56,7 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 
 	socket    bool    // a WebSocket is asked for
+	tunnels   bool    // it is counted as a tunnel
 	carried   int64   // bytes that a tunnel brought from an HTTP/1.1 client
 	far       *pooled // the connection to the service, where reuse is watched
 	turn      uint64  // of far, that this request was given
@@ -87,10 +86,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	e := &exchange{proxy: p, client: r.Context()}
 	e.w = response{ResponseWriter: w, e: e}
-	e.conn, _ = r.Context().Value(connKey{}).(*conn)
+	e.conn, _ = r.Context().Value(connKey{}).(*client)
 	if e.conn != nil {
 		e.conn.handled.Add(1)
-		e.conn.http2.Store(r.ProtoMajor == 2)
 	}
 	e.watch.Limits = gate.Timeouts{}.WithDefaults()
 	e.ctx, e.cancel = context.WithCancelCause(context.WithValue(e.client, exchangeKey{}, e))
@@ -118,7 +116,7 @@ func (e *exchange) read() {
 		TLS:        r.TLS != nil,
 	}
 	if e.conn != nil {
-		e.in.Peer = e.conn.peer
+		e.in.Peer = e.conn.Peer()
 	} else {
 		e.in.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
 	}
@@ -226,13 +224,16 @@ func (e *exchange) finish() {
 	e.cancel(nil)
 	e.release()
 	e.x.End(outcome)
+	if e.tunnels {
+		e.proxy.tunnels.Add(-1)
+	}
 }
 
 // showCut makes an incomplete answer visible where the end of the connection
 // would otherwise pass for the end of the answer: to HTTP/1.0.
 func (e *exchange) showCut() {
 	if e.conn != nil && e.r.ProtoMajor == 1 && e.r.ProtoMinor == 0 {
-		e.conn.abort()
+		e.conn.Abort()
 	}
 }
 

@@ -243,7 +243,7 @@ func TestSmuggling(t *testing.T) {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatalf("the gateway goes on waiting after %q", answers)
 			}
-			r.proxy.Close()
+			r.port.Close()
 			got := slices.DeleteFunc(s.lines(t), func(l string) bool { return l == "GET /open/last" })
 			if !slices.Equal(got, c.want) {
 				t.Errorf("the service received %q, want %q; answers: %q", got, c.want, answers)

@@ -82,7 +82,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // whether Content-Length stood beside Transfer-Encoding, and after such a
 // request RFC 9112 section 6.3 has the connection closed.
 func (e *exchange) closesAfter() bool {
-	if e.proxy.draining.Load() {
+	if e.conn != nil && e.conn.Draining() {
 		return true
 	}
 	if e.r.ProtoMajor != 1 || e.r.ContentLength == 0 {

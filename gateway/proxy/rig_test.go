@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scopegate/scopegate/gateway/dataport"
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/proxy"
@@ -93,12 +94,12 @@ func (r *records) next(t *testing.T, what string, want func(record) bool) record
 	}
 }
 
-// rig is a gateway over real sockets.
+// rig is a gateway over real sockets, in which this lane reads everything.
 type rig struct {
 	*records
 	config rigConfig
 	gate   *gate.Gate
-	proxy  *proxy.Proxy
+	port   *dataport.Port
 	plain  string // addresses
 	tls    string
 	t      testing.TB
@@ -106,6 +107,7 @@ type rig struct {
 
 type rigConfig struct {
 	proxy.Config
+	limits   dataport.Limits
 	upstream upstream.Config
 	inFlight int64
 }
@@ -117,8 +119,10 @@ func newRig(t testing.TB, c rigConfig) *rig {
 		c.ErrorLog = log.New(logged{t}, "", 0)
 	}
 	r.gate = gate.New(r.snapshot(policyText, true), r.records)
-	r.proxy = proxy.New(r.gate, c.Config)
-	t.Cleanup(func() { r.proxy.Close() })
+	c.HTTP1 = true
+	lane := proxy.New(r.gate, c.Config)
+	r.port = dataport.New(dataport.Config{HeadTimeout: c.HeadTimeout, Limits: c.limits, ErrorLog: c.ErrorLog}, lane, lane)
+	t.Cleanup(func() { r.port.Close() })
 	r.plain = r.serve(nil)
 	r.tls = r.serve(&tls.Config{Certificates: []tls.Certificate{certificate(t).pair}})
 	return r
@@ -159,7 +163,7 @@ func (r *rig) serve(c *tls.Config) string {
 		r.t.Fatal(err)
 	}
 	go func() {
-		if err := r.proxy.Serve(l, c); err != nil {
+		if err := r.port.Serve(l, c); err != nil {
 			r.t.Errorf("Serve: %v", err)
 		}
 	}()

@@ -21,8 +21,8 @@ import (
 // tunnel asks the service for a WebSocket, over HTTP/1.1 whatever the client
 // speaks, and joins both ends if it agrees.
 func (e *exchange) tunnel() {
+	e.tunnels = true
 	e.proxy.tunnels.Add(1)
-	defer e.proxy.tunnels.Add(-1)
 	out := e.handshake()
 	res, err := e.up.tunnels.RoundTrip(out)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/scopegate/scopegate/gateway/dataport"
 	"github.com/scopegate/scopegate/gateway/gate"
-	"github.com/scopegate/scopegate/gateway/proxy"
 	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
@@ -93,7 +93,7 @@ func TestWebSocket(t *testing.T) {
 		for range 3 {
 			expectHello(t, c, b)
 		}
-		if n := r.proxy.Connections(); n.Tunnel != 1 {
+		if n := r.port.Connections(); n.Tunnel != 1 {
 			t.Errorf("%+v", n)
 		}
 		c.Close()
@@ -290,7 +290,7 @@ func TestTunnelEnds(t *testing.T) {
 	})
 	t.Run("at the end of a drain", func(t *testing.T) {
 		r, b := start(t, "/open-socket", "", rigConfig{})
-		if err := r.proxy.Drain(t.Context(), proxy.Grace{Work: 200 * time.Millisecond}); err != proxy.ErrCut {
+		if err := r.port.Drain(t.Context(), dataport.Grace{Work: 200 * time.Millisecond}); err != dataport.ErrCut {
 			t.Errorf("Drain: %v", err)
 		}
 		expectEnd(t, r, b)

@@ -142,15 +142,11 @@ func (u *Upstream) proxyConfig(c *Service) upstream.Config {
 	}
 }
 
-// proxyConfig is what concerns the data port as a whole. A connection is read before its
-// service is known, so that the widest of the services' bounds holds for reading; each
-// service's own is judged when its request has been read.
+// proxyConfig is what the standard lane does before it knows a request's service. The widest
+// of the services' bounds holds for reading; each service's own is judged when its request has
+// been read.
 func (c *Config) proxyConfig() proxy.Config {
-	p := proxy.Config{Limits: proxy.Limits{
-		Connections: c.Limits.Connections,
-		PerAddress:  c.Limits.PerAddress,
-		Exempt:      c.TrustedProxies,
-	}}
+	p := proxy.Config{HTTP1: true}
 	for i := range c.Services {
 		s := &c.Services[i]
 		p.HeadTimeout = max(p.HeadTimeout, s.Timeouts.Head)
@@ -172,6 +168,7 @@ func restartOnly(began, now *Config) []string {
 	differs("listen", began.Listen != now.Listen)
 	differs("admin", began.Admin != now.Admin)
 	differs("limits", began.Limits != now.Limits)
+	differs("lane", began.Standard != now.Standard)
 	differs("tls (switched on or off)", (began.TLS == nil) != (now.TLS == nil))
 	differs("token_cache", began.TokenCache != now.TokenCache)
 	differs("log.format", began.Log.Format != now.Log.Format)
@@ -179,7 +176,7 @@ func restartOnly(began, now *Config) []string {
 	a, b := began.proxyConfig(), now.proxyConfig()
 	differs("timeouts.head, timeouts.idle or limits.head (the widest of all services)",
 		a.HeadTimeout != b.HeadTimeout || a.IdleTimeout != b.IdleTimeout || a.HeadMax != b.HeadMax)
-	differs("trusted_proxies (for limits.per_address only)", !reflect.DeepEqual(a.Limits.Exempt, b.Limits.Exempt))
+	differs("trusted_proxies (for limits.per_address only)", !reflect.DeepEqual(began.TrustedProxies, now.TrustedProxies))
 	return out
 }
 

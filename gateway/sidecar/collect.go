@@ -132,7 +132,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descHits, cache.Hits)
 	counter(descMisses, cache.Misses)
 	gauge(descEntries, float64(cache.Entries))
-	conns := c.s.proxy.Connections()
+	conns := c.s.port.Connections()
 	gauge(descConnections, float64(conns.New), "new")
 	gauge(descConnections, float64(conns.Active), "active")
 	gauge(descConnections, float64(conns.Idle), "idle")

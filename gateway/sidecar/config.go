@@ -23,6 +23,7 @@ type Config struct {
 	Issuers        []token.IssuerConfig
 	Services       []Service
 	Limits         Limits
+	Standard       bool         // lane: standard, net/http reads HTTP/1 as well
 	TLS            *ListenerTLS // nil: plain text
 	TrustedProxies []netip.Prefix
 	TokenCache     int           // verified tokens remembered; 0: none

@@ -118,9 +118,9 @@ func TestStrictTurnsWarningsIntoErrors(t *testing.T) {
 func TestDefaultsAndValues(t *testing.T) {
 	cfg := mustLoad(t, sidecar.Source{File: "testdata/good/shipped.yaml"})
 	s := cfg.Services[0]
-	got := []any{cfg.Listen, cfg.Admin, cfg.TokenCache, cfg.DrainDelay, cfg.DrainTimeout, cfg.ReadyAny, cfg.Log, cfg.Limits.PerAddress,
+	got := []any{cfg.Listen, cfg.Admin, cfg.TokenCache, cfg.DrainDelay, cfg.DrainTimeout, cfg.ReadyAny, cfg.Log, cfg.Limits.PerAddress, cfg.Standard,
 		s.IdentityMax, s.UpstreamHost, s.ForwardToken, s.Explain, s.HideRoutes, s.Limits, s.Timeouts}
-	expected := []any{"127.0.0.1:8001", "127.0.0.1:9001", 100_000, 5 * time.Second, 20 * time.Second, false, sidecar.Log{Format: "auto", SampleAllowed: 1}, 1024,
+	expected := []any{"127.0.0.1:8001", "127.0.0.1:9001", 100_000, 5 * time.Second, 20 * time.Second, false, sidecar.Log{Format: "auto", SampleAllowed: 1}, 1024, false,
 		int64(16 << 10), "", false, gate.ExplainScopes, false,
 		sidecar.ServiceLimits{Head: 64 << 10, Body: 1 << 30, Connections: 4096, InFlight: 10_000},
 		sidecar.Timeouts{Head: 10 * time.Second, BodyIdle: 30 * time.Second, Upstream: time.Minute, Idle: 75 * time.Second,
@@ -149,6 +149,9 @@ func TestDefaultsAndValues(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")}
 	if !slices.Equal(cfg.TrustedProxies, proxies) || cfg.TokenCache != 0 || !cfg.ReadyAny || cfg.DrainDelay != 0 {
 		t.Errorf("config %+v", cfg)
+	}
+	if !cfg.Standard {
+		t.Error("lane: standard is not taken")
 	}
 	if i := cfg.Issuers[0]; i.Skew != 0 || !i.AllowInsecure || i.JWKS.MaxBytes != 2<<20 || i.JWKS.File != filepath.Join("testdata", "good", "keys.json") {
 		t.Errorf("issuer %+v", i)

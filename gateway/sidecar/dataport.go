@@ -6,18 +6,37 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/scopegate/scopegate/gateway/dataport"
 	"github.com/scopegate/scopegate/gateway/proxy"
 )
+
+// lanes makes the lanes and the data port in front of them. net/http reads HTTP/2, and HTTP/1
+// as well: here is where another lane takes that, unless cfg.Standard says not to.
+func (s *Sidecar) lanes(cfg *Config) {
+	errorLog := serverLog(s.log, newLimiter(refusedLines))
+	settings := cfg.proxyConfig()
+	settings.ErrorLog = errorLog
+	s.proxy = proxy.New(s.gate, settings)
+	s.port = dataport.New(dataport.Config{
+		HeadTimeout: settings.HeadTimeout,
+		Limits: dataport.Limits{
+			Connections: cfg.Limits.Connections,
+			PerAddress:  cfg.Limits.PerAddress,
+			Exempt:      cfg.TrustedProxies,
+		},
+		ErrorLog: errorLog,
+	}, s.proxy, s.proxy)
+}
 
 // serveData answers on the data port until ctx ends or a listener fails, then drains.
 func (s *Sidecar) serveData(ctx context.Context, data net.Listener, adminFailed <-chan error) error {
 	failed := make(chan error, 1)
-	go func() { failed <- s.proxy.Serve(data, s.serverTLS()) }()
+	go func() { failed <- s.port.Serve(data, s.serverTLS()) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("data port: %w", err)
 	case err := <-adminFailed:
-		_ = s.proxy.Close() // the cause is the admin port
+		_ = s.port.Close() // the cause is the admin port
 		<-failed
 		return fmt.Errorf("admin port: %w", err)
 	case <-ctx.Done():
@@ -25,7 +44,7 @@ func (s *Sidecar) serveData(ctx context.Context, data net.Listener, adminFailed 
 	c := s.current.Load().config
 	s.draining.Store(true)
 	s.log.Info("draining", "delay", c.DrainDelay.String(), "timeout", c.DrainTimeout.String())
-	err := s.proxy.Drain(context.WithoutCancel(ctx), proxy.Grace{Delay: c.DrainDelay, Work: c.DrainTimeout})
+	err := s.port.Drain(context.WithoutCancel(ctx), dataport.Grace{Delay: c.DrainDelay, Work: c.DrainTimeout})
 	if served := <-failed; err == nil {
 		err = served
 	}

@@ -27,6 +27,7 @@ const (
 	idKeys          = "SG229" // inline keys or an issuer that the verifier refuses
 	idNoTokens      = "SG231" // a policy asks for tokens and no issuer is configured
 	idCORS          = "SG232" // credentials for any page
+	idLanes         = "SG233" // services that want their connections read by different lanes
 
 	idAudienceAny     = "SG300"
 	idKeepHeaders     = "SG301"

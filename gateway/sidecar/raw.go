@@ -80,6 +80,7 @@ type rawService struct {
 	issuers      opt[[]word]
 	audience     opt[[]word]
 	upstreamHost opt[string]
+	lane         opt[string]
 	explain      opt[string]
 	hideRoutes   opt[bool]
 	identityMax  opt[int64]
@@ -310,7 +311,7 @@ func (d *decoder) service(n *yaml.Node) rawService {
 		{"issuers", d.words(&r.issuers, "issuers", false)},
 		{"audience", d.words(&r.audience, "audience", true)},
 		{"upstream_host", d.text(&r.upstreamHost)},
-		{"lane", func(n *yaml.Node) { d.oneOf(&opt[string]{}, "auto", "standard")(n) }},
+		{"lane", func(n *yaml.Node) { d.oneOf(&r.lane, "auto", "standard")(n) }},
 		{"explain", func(n *yaml.Node) { d.explain(&r.explain, n) }},
 		{"candidate", d.later("candidate (a second policy that is only watched)")},
 		{"hide_routes", d.flag(&r.hideRoutes)},

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ func (r *resolver) acrossIssuers(raw *rawConfig) {
 func (r *resolver) acrossServices(raw *rawConfig, c *Config) {
 	r.hostsOnce(raw, c)
 	r.claimHeadersKept(raw, c)
+	c.Standard = r.standardLane(raw)
 	var known []string
 	for _, i := range c.Issuers {
 		known = append(known, i.Issuer)
@@ -73,6 +75,25 @@ func (r *resolver) hostsOnce(raw *rawConfig, c *Config) {
 			}
 		}
 	}
+}
+
+// standardLane finds the one lane of all services: a connection is read before it is known
+// whose request comes over it.
+func (r *resolver) standardLane(raw *rawConfig) bool {
+	var standard, other *rawService
+	for i := range raw.services {
+		s := &raw.services[i]
+		if s.lane.or("auto") == "standard" {
+			standard = cmp.Or(standard, s)
+		} else {
+			other = cmp.Or(other, s)
+		}
+	}
+	if standard != nil && other != nil {
+		r.fault(idLanes, standard.lane.node, fmt.Sprintf("lane: standard stands here and not for the service in line %d, and both are read from one port", other.at.Line),
+			"write lane: standard for every service, or for none")
+	}
+	return standard != nil
 }
 
 // badHosts tells a service whose hosts were written and could not be read; it is not one for

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/scopegate/scopegate/gateway/dataport"
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/proxy"
@@ -31,6 +32,7 @@ type Sidecar struct {
 	recorder *recorder
 	gate     *gate.Gate
 	proxy    *proxy.Proxy
+	port     *dataport.Port
 
 	current  atomic.Pointer[state]        // what is served
 	last     atomic.Pointer[reloadReport] // the last attempt to load
@@ -78,9 +80,7 @@ func New(cfg *Config, w io.Writer) (*Sidecar, error) {
 		return nil, fmt.Errorf("start gateway: %w", err)
 	}
 	s.gate = gate.New(first.snapshot, s.recorder)
-	settings := cfg.proxyConfig()
-	settings.ErrorLog = serverLog(s.log, newLimiter(refusedLines))
-	s.proxy = proxy.New(s.gate, settings)
+	s.lanes(cfg)
 	s.publish(first)
 	s.last.Store(&reloadReport{at: first.loaded, ok: true})
 	s.metrics.collect(s)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/scopegate/scopegate/gateway/proxy"
+	"github.com/scopegate/scopegate/gateway/dataport"
 	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
@@ -81,7 +81,7 @@ func pool(text string) (*x509.CertPool, error) {
 	return p, nil
 }
 
-// serverTLS is the listener's side: TLS 1.2 at least, the lane's protocols, and a client
+// serverTLS is the listener's side: TLS 1.2 at least, the data port's protocols, and a client
 // certificate where an authority for it is named.
 func (l *ListenerTLS) serverTLS() (*tls.Config, error) {
 	pair, err := tls.X509KeyPair([]byte(l.Cert), []byte(l.Key))
@@ -90,7 +90,7 @@ func (l *ListenerTLS) serverTLS() (*tls.Config, error) {
 	}
 	c := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
-		NextProtos:   proxy.Protocols(),
+		NextProtos:   dataport.Protocols(),
 		Certificates: []tls.Certificate{pair},
 	}
 	if l.ClientCA != "" {
