@@ -110,6 +110,7 @@ type rigConfig struct {
 	limits   dataport.Limits
 	upstream upstream.Config
 	inFlight int64
+	cors     *gate.CORS
 }
 
 func newRig(t testing.TB, c rigConfig) *rig {
@@ -149,7 +150,7 @@ func (r *rig) snapshot(text string, key bool) *gate.Snapshot {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(up.Close)
-	s := &gate.Service{Policy: p, Upstream: up, InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight}
+	s := &gate.Service{Policy: p, Upstream: up, InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight, CORS: r.config.cors}
 	n, err := gate.NewSnapshot([]*gate.Service{s}, verifierWith(r.t, key), nil)
 	if err != nil {
 		r.t.Fatal(err)

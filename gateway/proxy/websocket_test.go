@@ -46,7 +46,7 @@ func socketService(t testing.TB) upstream.Config {
 			return
 		}
 		sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-		fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\nX-Subject: %s\r\n\r\n",
+		fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\nX-Subject: %s\r\nAccess-Control-Allow-Origin: *\r\n\r\n",
 			base64.StdEncoding.EncodeToString(sum[:]), req.Header.Get("X-Auth-Subject"))
 		frame := make([]byte, len(helloMasked))
 		for {
