@@ -74,8 +74,9 @@ func (g *gateway) url(path string) string {
 	return "http://localhost:" + g.port + path
 }
 
-// startGateway serves the routes of a policy in front of upstream until the test ends.
-func startGateway(t testing.TB, secure bool, upstream, routes string) *gateway {
+// startGateway serves the routes of a policy in front of upstream until the test ends; more are
+// further lines of the service in gateway.yaml.
+func startGateway(t testing.TB, secure bool, upstream, routes string, more ...string) *gateway {
 	t.Helper()
 	folder := t.TempDir()
 	write := func(name, text string) string {
@@ -96,9 +97,11 @@ issuers:
 services:
   - policy: policy.yaml
     upstream: %s
-drain_delay: 0s
-log: { format: json }
 `, issuerName, n, upstream)
+	for _, line := range more {
+		text += "    " + line + "\n"
+	}
+	text += "drain_delay: 0s\nlog: { format: json }\n"
 	if secure {
 		certificate, key := certify(t)
 		g.ca = write("cert.pem", certificate)

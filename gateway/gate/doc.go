@@ -11,7 +11,8 @@
 //		answer(x.Refuse(ctx, err)) // status, fields and body, from one table
 //		return
 //	}
-//	forward(x) // method, host, path, query and fields come from x only
+//	forward(x) // method, host, path, query and fields come from x only, and
+//	           // x.KeepAnswer and x.AddAnswer say what the client sees of the answer's fields
 //
 // The gate owns: which service and policy a request is for, in which order the
 // questions are asked, what becomes of each header field, how each refusal
