@@ -59,7 +59,7 @@ func TestASmallRun(t *testing.T) {
 			plausible(t, w, row)
 		}
 	}
-	if log := report.row("one", scopegateLog); log == nil || log.Ratios[scopegate][cpuMetric] <= 0 {
+	if log := report.row("one", scopegateLog); log == nil || log.Ratios[scopegate][cpuMetric].Median <= 0 {
 		t.Error("the gateway that logs every line is not compared with the one that does not")
 	}
 	for _, v := range targets {
@@ -261,8 +261,8 @@ func TestStatistics(t *testing.T) {
 	// Both became twice as slow in the second round: the ratio is the same in each.
 	of := []sample{{Requests: 10, CPU: 3}, {Requests: 10, CPU: 6}}
 	to := []sample{{Requests: 10, CPU: 1}, {Requests: 10, CPU: 2}}
-	if got := ratios(of, to)[cpuMetric]; got != 3 {
-		t.Errorf("the ratio is %g, want 3", got)
+	if got := *ratios(of, to)[cpuMetric]; got != (Spread{3, 3, 3}) {
+		t.Errorf("the ratio is %v, want 3 in both", got)
 	}
 }
 

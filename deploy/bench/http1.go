@@ -19,7 +19,7 @@ type http1 struct {
 }
 
 func newHTTP1(j *job, conn net.Conn) *http1 {
-	return &http1{job: j, conn: conn, in: bufio.NewReaderSize(conn, 4<<10)}
+	return &http1{job: j, conn: conn, in: bufio.NewReaderSize(conn, max(4<<10, min(j.Body, 64<<10)))}
 }
 
 var payload = make([]byte, 1<<20)

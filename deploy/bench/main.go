@@ -21,6 +21,7 @@ type settings struct {
 	workloads []string      // names; empty: all
 	proxies   []string      // names; empty: all
 	json      string        // file for the figures; empty: none
+	readme    string        // file with a place for the tables; empty: none
 	profile   string        // folder for the gateway's profiles; empty: none
 
 	tokens int // in turn
@@ -75,7 +76,10 @@ func command(ctx context.Context, args []string, out, progress io.Writer) error 
 			return err
 		}
 	}
-	return report.fault()
+	if err := report.fault(); err != nil || s.readme == "" {
+		return err
+	}
+	return rewrite(s.readme, report)
 }
 
 // parse reads the flags. --quick sets other defaults, which the other flags still override.
@@ -96,6 +100,7 @@ func parse(args []string, usage io.Writer) (settings, error) {
 	flags.IntVar(&s.rounds, "rounds", 0, "measure everything `N` times, in turn (default 5)")
 	flags.DurationVar(&s.duration, "duration", 0, "`time` of one measurement (default 3s)")
 	flags.StringVar(&s.json, "json", "", "write the figures of every round to `FILE`")
+	flags.StringVar(&s.readme, "readme", "", "write the tables into the Markdown `FILE`, between its two marks")
 	names := flags.String("workloads", "", "measure only these: `NAME,NAME` (default all)")
 	proxies := flags.String("proxies", "", "measure only these: `NAME,NAME` (default all that are installed)")
 	flags.StringVar(&s.profile, "profile", "", "write the gateway's CPU and allocation profiles to `FOLDER`; they cost it a little")
@@ -141,7 +146,7 @@ func (s settings) check(rest []string) error {
 			return fmt.Errorf("there is no proxy %q: --help lists them", name)
 		}
 	}
-	return nil
+	return s.checkReadme()
 }
 
 // wants tells whether a proxy is to be measured where it is available.

@@ -1,6 +1,9 @@
 package main
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // The proxies that can be measured, by the names of the table.
 const (
@@ -64,7 +67,7 @@ var (
 )
 
 var workloads = []workload{
-	{name: "one", what: "one token, 64 connections", proxies: append([]string{scopegateLog}, everyone...), connections: 64, tokens: oneToken, status: 200},
+	{name: "one", what: "one token, 64 connections", proxies: slices.Insert(slices.Clone(everyone), 1, scopegateLog), connections: 64, tokens: oneToken, status: 200},
 	{name: "many", what: "10,000 tokens in turn, 64 connections", proxies: everyone, connections: 64, tokens: manyTokens, status: 200},
 	{name: "new", what: "every token new, 64 connections", proxies: checkers, connections: 64, tokens: newTokens, status: 200},
 	{name: "refused", what: "a good token without the scope", proxies: checkers, connections: 64, tokens: weakToken, status: http.StatusForbidden},
@@ -73,7 +76,7 @@ var workloads = []workload{
 	{name: "body-1m", what: "POST of 1 MB, answered with 1 MB", proxies: everyone, connections: 16, tokens: oneToken, body: 1 << 20, status: 200},
 	{name: "conns-1", what: "one token, 1 connection", proxies: everyone, connections: 1, tokens: oneToken, status: 200},
 	{name: "conns-1000", what: "one token, 1,000 connections", proxies: everyone, connections: 1000, tokens: oneToken, status: 200},
-	{name: "routes", what: "10 routes, and 10,000 routes, each in turn", proxies: []string{scopegate, scopegateRoutes}, connections: 64, tokens: oneToken, everyRoute: true, status: 200},
+	{name: "routes", what: "each route in turn, of 10 or 10,000", proxies: []string{scopegate, scopegateRoutes}, connections: 64, tokens: oneToken, everyRoute: true, status: 200},
 	{name: "rate", what: "one token, 2,000 requests a second", proxies: everyone, connections: 64, rate: 2000, tokens: oneToken, status: 200},
 	{name: "h2", what: "HTTP/2 in clear text, 8 connections with 8 streams", proxies: speakers, connections: 8, streams: 8, tokens: oneToken, status: 200},
 	{name: "h2-tls", what: "HTTP/2 over TLS, 8 connections with 8 streams", proxies: speakers, front: overTLS, connections: 8, streams: 8, tokens: oneToken, status: 200},

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"runtime/debug"
+	"os/exec"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -45,7 +46,7 @@ func divide(a, b float64) float64 {
 type Report struct {
 	Began     time.Time         `json:"began"`
 	Seconds   float64           `json:"seconds"` // that the whole run took
-	Revision  string            `json:"revision,omitempty"`
+	Revision  string            `json:"revision"`
 	Machine   Machine           `json:"machine"`
 	Versions  map[string]string `json:"versions"` // of the baselines that are installed
 	Rounds    int               `json:"rounds"`
@@ -66,8 +67,8 @@ type Workload struct {
 type Row struct {
 	Proxy   string             `json:"proxy"`
 	Metrics map[string]*Spread `json:"metrics"`
-	// Ratios are by baseline and metric: medians of the ratios within each round.
-	Ratios  map[string]map[string]float64 `json:"ratios"`
+	// Ratios are by baseline and metric, of the ratios within each round.
+	Ratios  map[string]map[string]*Spread `json:"ratios"`
 	Samples []sample                      `json:"samples"` // by round
 }
 
@@ -86,8 +87,9 @@ type Verdict struct {
 	Against  string  `json:"against,omitempty"` // empty: the figure itself, not a ratio
 	Bound    float64 `json:"bound"`
 	Least    bool    `json:"at_least"`
-	Measured float64 `json:"measured"`
-	Reached  bool    `json:"reached"`
+	Measured Spread  `json:"measured"`
+	Busy     float64 `json:"cpu_share"` // of the less busy of the two
+	Reached  bool    `json:"reached"`   // by the median
 }
 
 func newReport(began time.Time, s settings, m Machine, versions map[string]string, chosen []workload) *Report {
@@ -102,22 +104,13 @@ func newReport(began time.Time, s settings, m Machine, versions map[string]strin
 	return r
 }
 
-// revision is the commit that this program was built from, where the build recorded it.
+// revision is the commit that is measured, as far as git can tell.
 func revision() string {
-	build, _ := debug.ReadBuildInfo()
-	if build == nil {
-		return ""
+	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	if err != nil {
+		return "unknown"
 	}
-	var commit, dirty string
-	for _, s := range build.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			commit = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = " with changes"
-		}
-	}
-	return commit[:min(len(commit), 12)] + dirty
+	return strings.TrimSpace(string(out))
 }
 
 func (r *Report) row(workload, proxy string) *Row {
@@ -145,7 +138,7 @@ func (r *Report) summarize() {
 	for _, w := range r.Workloads {
 		for _, row := range w.Rows {
 			row.Metrics = map[string]*Spread{}
-			row.Ratios = map[string]map[string]float64{}
+			row.Ratios = map[string]map[string]*Spread{}
 			for name, read := range metrics {
 				row.Metrics[name] = spread(row.Samples, read)
 			}
@@ -168,13 +161,17 @@ func spread(samples []sample, read func(sample) float64) *Spread {
 	for i, s := range samples {
 		values[i] = read(s)
 	}
+	return spreadOf(values)
+}
+
+func spreadOf(values []float64) *Spread {
 	return &Spread{Median: median(values), Min: slices.Min(values), Max: slices.Max(values)}
 }
 
 // ratios compares two proxies round by round, where they were measured a moment apart, and
-// takes the medians of that: a disturbance that lasts for a round cancels out.
-func ratios(of, to []sample) map[string]float64 {
-	result := map[string]float64{}
+// what counts is the median of that: a disturbance that lasts for a round cancels out.
+func ratios(of, to []sample) map[string]*Spread {
+	result := map[string]*Spread{}
 	for name, read := range metrics {
 		var each []float64
 		for i := range of {
@@ -183,7 +180,7 @@ func ratios(of, to []sample) map[string]float64 {
 			}
 		}
 		if len(each) > 0 {
-			result[name] = median(each)
+			result[name] = spreadOf(each)
 		}
 	}
 	return result
@@ -205,17 +202,21 @@ func (r *Report) judge(t target) (Verdict, bool) {
 	if row == nil {
 		return v, false
 	}
-	measured := true
-	if t.against == "" {
-		v.Measured = row.Metrics[t.metric].Median
-	} else {
-		v.Measured, measured = row.Ratios[t.against][t.metric]
+	measured := row.Metrics[t.metric]
+	v.Busy = row.Metrics[busyMetric].Median
+	if t.against != "" {
+		measured = row.Ratios[t.against][t.metric]
+		if measured == nil {
+			return v, false
+		}
+		v.Busy = min(v.Busy, r.row(t.workload, t.against).Metrics[busyMetric].Median)
 	}
-	v.Reached = v.Measured <= t.bound
+	v.Measured = *measured
+	v.Reached = measured.Median <= t.bound
 	if t.least {
-		v.Reached = v.Measured >= t.bound
+		v.Reached = measured.Median >= t.bound
 	}
-	return v, measured
+	return v, true
 }
 
 // write writes the report as JSON.

@@ -48,7 +48,7 @@ var (
 
 func answer(conn net.Conn) {
 	defer conn.Close()
-	in := bufio.NewReaderSize(conn, 16<<10)
+	in := bufio.NewReaderSize(conn, 64<<10)
 	if start, _ := in.Peek(3); string(start) == http2.ClientPreface[:3] {
 		answerCalls(conn, in)
 		return

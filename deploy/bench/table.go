@@ -7,16 +7,25 @@ import (
 	"text/tabwriter"
 )
 
+const dateForm = "2 January 2006 15:04 MST"
+
+// programs are the baselines that are installed, with their versions.
+func (r *Report) programs() []string {
+	var names []string
+	for _, program := range []string{nginx, haproxy, caddy} {
+		if version := r.Versions[program]; version != "" {
+			names = append(names, program+" "+version)
+		}
+	}
+	return names
+}
+
 // print writes the report for people.
 func (r *Report) print(out io.Writer) {
 	fmt.Fprintf(out, "%s, %d processors, Linux %s, %s\n", r.Machine.Processor, r.Machine.Processors, r.Machine.Kernel, r.Machine.Go)
 	fmt.Fprintf(out, "%s; %d rounds of %gs; load before the run %.1f; %s\n",
-		r.Began.Format("2 January 2006 15:04 MST"), r.Rounds, r.Duration, r.Machine.Load, r.Machine.Pinning)
-	for _, program := range []string{nginx, haproxy, caddy} {
-		if version := r.Versions[program]; version != "" {
-			fmt.Fprintln(out, program, version)
-		}
-	}
+		r.Began.Format(dateForm), r.Rounds, r.Duration, r.Machine.Load, r.Machine.Pinning)
+	fmt.Fprintf(out, "revision %s; %s\n", r.Revision, strings.Join(r.programs(), ", "))
 	r.printTraffic(out)
 	r.printMemory(out)
 	r.printTargets(out)
@@ -52,11 +61,11 @@ func (r *Report) printTraffic(out io.Writer) {
 
 // ratio shows the gateway's ratios only: those of one baseline to another say nothing here.
 func (row *Row) ratio(baseline, metric string) string {
-	value, there := row.Ratios[baseline][metric]
-	if !there || !strings.HasPrefix(row.Proxy, scopegate) {
+	value := row.Ratios[baseline][metric]
+	if value == nil || !strings.HasPrefix(row.Proxy, scopegate) {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", value)
+	return fmt.Sprintf("%.2f", value.Median)
 }
 
 // printMemory writes the workloads that are measured in new processes.
@@ -93,16 +102,28 @@ func (r *Report) printTargets(out io.Writer) {
 	}
 	fmt.Fprintf(out, "\nWhat the data path has to reach.\n\n")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "workload\tmetric\tagainst\twanted\tmeasured\treached")
+	fmt.Fprintln(table, strings.Join(verdictColumns, "\t"))
 	for _, v := range r.Targets {
-		wanted, reached := fmt.Sprintf("at most %.2f", v.Bound), "no"
-		if v.Least {
-			wanted = fmt.Sprintf("at least %.2f", v.Bound)
-		}
-		if v.Reached {
-			reached = "yes"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.2f\t%s\n", v.Workload, v.Metric, v.Against, wanted, v.Measured, reached)
+		fmt.Fprintln(table, strings.Join(v.cells(), "\t"))
 	}
 	table.Flush()
+}
+
+var verdictColumns = []string{"workload", "figure", "against", "wanted", "measured", "(spread)", "busy", "reached"}
+
+// cells say what a verdict says. busy is left out where it says nothing: a process that was
+// new served for a moment.
+func (v Verdict) cells() []string {
+	wanted, busy, reached := fmt.Sprintf("at most %.2f", v.Bound), fmt.Sprintf("%.0f%%", 100*v.Busy), "no"
+	if v.Least {
+		wanted = fmt.Sprintf("at least %.2f", v.Bound)
+	}
+	if find(v.Workload).anew {
+		busy = ""
+	}
+	if v.Reached {
+		reached = "yes"
+	}
+	return []string{v.Workload, strings.ReplaceAll(v.Metric, "_", " "), v.Against, wanted, fmt.Sprintf("%.2f", v.Measured.Median),
+		fmt.Sprintf("(%.2f-%.2f)", v.Measured.Min, v.Measured.Max), busy, reached}
 }
