@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -93,6 +94,9 @@ func (r *rig) available(ctx context.Context, name string) bool {
 	}
 	out, err := exec.CommandContext(ctx, path, argument).CombinedOutput()
 	r.versions[program] = versionNumber.FindString(string(out))
+	if build, err := buildinfo.ReadFile(path); err == nil {
+		r.versions[program] += " with " + build.GoVersion
+	}
 	return err == nil
 }
 

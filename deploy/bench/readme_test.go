@@ -33,7 +33,7 @@ func TestReadmeStandsAsTheToolWroteIt(t *testing.T) {
 func invented() *Report {
 	s := settings{rounds: 3, duration: time.Second}
 	r := newReport(time.Now(), s, Machine{Processor: "One", Processors: 2, Kernel: "6.1", Go: "go1.26", Pinning: pinning{}.String()},
-		map[string]string{nginx: "1.0.0", haproxy: "1.0.0", caddy: "1.0.0"}, workloads)
+		map[string]string{nginx: "1.0.0", haproxy: "1.0.0", caddy: "1.0.0 with go1.19"}, workloads)
 	for _, w := range workloads {
 		for _, proxy := range w.proxies {
 			for range s.rounds {
@@ -47,7 +47,7 @@ func invented() *Report {
 
 var (
 	provenance = regexp.MustCompile(`^\n.+, \d+ processors, Linux \S+, go\S+; \d+ [A-Z][a-z]+ \d{4} \d\d:\d\d \w+; revision \S+;\n` +
-		`\d+ rounds of [\d.]+s, load before the run [\d.]+; .+;\nnginx [\d.]+\S*, haproxy [\d.]+\S*, caddy [\d.]+\S*\.\n`)
+		`\d+ rounds of [\d.]+s, load before the run [\d.]+; .+;\nnginx [\d.]+\S*, haproxy [\d.]+\S*, caddy [\d.]+\S* with go[\d.]+\.\n`)
 	figure = regexp.MustCompile(`^(\(?[\d.]+(-[\d.]+\))?%?|[\d.]+ \([\d.]+\)|yes|no)$`)
 )
 

@@ -111,14 +111,13 @@ func (r *Report) printTargets(out io.Writer) {
 
 var verdictColumns = []string{"workload", "figure", "against", "wanted", "measured", "(spread)", "busy", "reached"}
 
-// cells say what a verdict says. busy is left out where it says nothing: a process that was
-// new served for a moment.
+// cells say what a verdict says. busy is left out where nobody had to be busy.
 func (v Verdict) cells() []string {
 	wanted, busy, reached := fmt.Sprintf("at most %.2f", v.Bound), fmt.Sprintf("%.0f%%", 100*v.Busy), "no"
 	if v.Least {
 		wanted = fmt.Sprintf("at least %.2f", v.Bound)
 	}
-	if find(v.Workload).anew {
+	if w := find(v.Workload); w.anew || w.rate > 0 {
 		busy = ""
 	}
 	if v.Reached {
