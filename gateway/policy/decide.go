@@ -151,44 +151,36 @@ func (d *Decision) Policy() string {
 // counted after implications. It is empty unless scopes are what is missing
 // (ReasonInsufficientScope) or there is no token (ReasonTokenMissing; do not
 // tell that to an anonymous caller). It prefers a set that does with the
-// conditions as they are met, else takes every condition as fulfilled.
-func (d *Decision) Missing() []string {
-	set, ok := d.wanted()
-	if !ok {
-		return nil
-	}
-	v := d.policy.vocabulary
-	var out []string
-	for _, i := range v.generators(set, d.held) {
-		out = append(out, v.words[i])
-	}
-	return out
-}
+// conditions as they are met, else takes every condition as fulfilled. The list
+// must not be changed.
+func (d *Decision) Missing() []string { return d.wanted(d.held) }
 
 // Required lists the whole set of scopes to which Missing belongs, whether
-// held or not, sorted; for RFC 6750's scope attribute.
-func (d *Decision) Required() []string {
-	set, ok := d.wanted()
-	if !ok {
+// held or not, sorted; for RFC 6750's scope attribute. It must not be changed.
+func (d *Decision) Required() []string { return d.wanted(nil) }
+
+// wanted lists the words of the set that would do, but for those that held
+// makes up for. Most rules ask for one scope, and need no search.
+func (d *Decision) wanted(held bitset) []string {
+	if d.Reason != ReasonInsufficientScope && d.Reason != ReasonTokenMissing {
 		return nil
 	}
-	v := d.policy.vocabulary
+	f, v := d.Match.Rule.formula, d.policy.vocabulary
+	if len(f) == 1 && f[0].op == opScope {
+		i := f[0].arg
+		return v.words[i : i+1 : i+1]
+	}
+	set, ok := v.leastSet(f, d.held, d.met)
+	if !ok {
+		if set, ok = v.leastSet(f, d.held, d.Match.Rule.everyCondition()); !ok {
+			return nil
+		}
+	}
 	var out []string
-	for _, i := range v.generators(set, nil) {
+	for _, i := range v.generators(set, held) {
 		out = append(out, v.words[i])
 	}
 	return out
-}
-
-func (d *Decision) wanted() (bitset, bool) {
-	if d.Reason != ReasonInsufficientScope && d.Reason != ReasonTokenMissing {
-		return nil, false
-	}
-	rule, v := d.Match.Rule, d.policy.vocabulary
-	if set, ok := v.leastSet(rule.formula, d.held, d.met); ok {
-		return set, true
-	}
-	return v.leastSet(rule.formula, d.held, rule.everyCondition())
 }
 
 // StepUp says what login would do, for RFC 9470's challenge: a login at most
