@@ -41,13 +41,15 @@ type recorded struct {
 	token   string
 }
 
-// newRecorded makes a gateway that writes the line of one of so many allowed requests.
+// newRecorded makes a gateway that writes the line of one of so many allowed requests, and
+// believes request ids from 192.0.2.0/24.
 func newRecorded(t testing.TB, sampleAllowed int, log io.Writer) *recorded {
-	w := newWorld(t)
+	w := newLoneWorld(t)
 	keys := strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(w.jwks()), `{"keys":`), "}"))
 	text := strings.Replace(w.config(""), "    jwks_uri: "+w.issuer.URL+"/jwks\n", "", 1)
 	text = strings.Replace(text, "jwks: { min_refresh: 1s }", "jwks: { keys: "+keys+" }", 1)
-	w.write("gateway.yaml", strings.Replace(text, "log: { format: json }", fmt.Sprintf("log: { format: json, sample_allowed: %d }", sampleAllowed), 1))
+	text = strings.Replace(text, "log: { format: json }", fmt.Sprintf("log: { format: json, sample_allowed: %d }", sampleAllowed), 1)
+	w.write("gateway.yaml", text+"trusted_proxies: [192.0.2.0/24]\n")
 	g, err := sidecar.New(mustLoad(t, sidecar.Source{File: w.dir + "/gateway.yaml"}), log)
 	if err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ var (
 	descEntries     = desc("token_cache_entries", "Verified tokens that are remembered.")
 	descConnections = desc("connections", "Connections of the data port.", "state")
 	descRefused     = desc("connections_refused_total", "Connections beyond the limits that were turned away.")
-	descDropped     = desc("log_dropped_total", "Log lines that the full queue could not take.")
+	descDropped     = desc("log_dropped_total", "Log lines that were lost: the queue was full, or they could not be written.")
 )
 
 // Describe implements [prometheus.Collector].
@@ -138,7 +138,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descConnections, float64(conns.Idle), "idle")
 	gauge(descConnections, float64(conns.Tunnel), "tunnel")
 	counter(descRefused, conns.Refused)
-	counter(descDropped, uint64(c.s.queue.dropped.Load()))
+	counter(descDropped, uint64(c.s.queue.lost.Load()))
 }
 
 // Every value of a label is there from the start, so that a rate can be taken over its first

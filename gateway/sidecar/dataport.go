@@ -13,7 +13,7 @@ import (
 // lanes makes the lanes and the data port in front of them. net/http reads HTTP/2, and HTTP/1
 // as well: here is where another lane takes that, unless cfg.Standard says not to.
 func (s *Sidecar) lanes(cfg *Config) {
-	errorLog := serverLog(s.log, newLimiter(refusedLines))
+	errorLog := serverLog(s.log, newLimiter(refusedLines, httpServer))
 	settings := cfg.proxyConfig()
 	settings.ErrorLog = errorLog
 	s.proxy = proxy.New(s.gate, settings)

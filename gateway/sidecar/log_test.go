@@ -5,106 +5,17 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 	"unicode/utf8"
 
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
 )
 
-// gateWriter holds every write back until it is opened.
-type gateWriter struct {
-	open chan struct{}
-	mu   sync.Mutex
-	got  bytes.Buffer
-}
-
-func (w *gateWriter) Write(p []byte) (int, error) {
-	<-w.open
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.got.Write(p)
-}
-
-// A disk that hangs must not hold a request up: lines beyond the queue are dropped and
-// counted, and what was queued is written when the process ends in order.
-func TestTheLogNeverBlocksAndLosesNothingThatItQueued(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &gateWriter{open: make(chan struct{})}
-		q := &logQueue{}
-		log := slog.New(queued{q, newHandler(w, "json", nil)})
-		stop, ended := make(chan struct{}), make(chan struct{})
-		go func() { q.run(stop); close(ended) }()
-		synctest.Wait()
-
-		const extra = 100
-		log.Info("line", "n", 0)
-		synctest.Wait() // the writer holds the first line, and is stuck with it
-		for i := range logQueueLength + extra {
-			log.Info("line", "n", i+1)
-		}
-		if got := q.dropped.Load(); got != extra {
-			t.Errorf("dropped %d, want %d", got, extra)
-		}
-		close(stop)
-		close(w.open)
-		<-ended
-		if got := strings.Count(w.got.String(), "\n"); got != logQueueLength+1 {
-			t.Errorf("wrote %d lines, want %d", got, logQueueLength+1)
-		}
-		log.Info("after the end")
-		if !strings.Contains(w.got.String(), "after the end") {
-			t.Error("a line after the end is lost")
-		}
-	})
-}
-
-// A hundred lines a second and reason; the next line that is written stands for those that
-// were held back, so that the sum of sampled is the number of requests.
-func TestRefusalsAreLimitedPerReasonAndCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(100)
-		written, stands := 0, int64(0)
-		ask := func(reason string) {
-			if n := l.allow(reason, time.Now()); n > 0 {
-				written++
-				stands += n
-			}
-		}
-		for range 1000 {
-			ask("token_missing")
-		}
-		if written != 100 || stands != 100 {
-			t.Fatalf("in the first second: %d lines for %d requests", written, stands)
-		}
-		if n := l.allow("no_route", time.Now()); n != 1 {
-			t.Errorf("another reason is held back too: %d", n)
-		}
-		time.Sleep(time.Second)
-		ask("token_missing")
-		if written != 101 || stands != 1001 {
-			t.Errorf("then: %d lines for %d requests", written, stands)
-		}
-		for range 250 {
-			ask("token_missing")
-		}
-		var left int64
-		for _, n := range l.left() {
-			left += n
-		}
-		if stands+left != 1251 {
-			t.Errorf("%d accounted for, %d at the end, of 1251", stands, left)
-		}
-	})
-}
-
 func TestServerErrorsGoThroughTheLimitedLog(t *testing.T) {
 	var w bytes.Buffer
-	log := slog.New(queued{&logQueue{}, newHandler(&w, "json", nil)})
-	errorLog := serverLog(log, newLimiter(3))
+	errorLog := serverLog(slog.New(newHandler(newLogQueue(&w), false, nil)), newLimiter(3, httpServer))
 	for i := range 10 {
 		errorLog.Printf("http: TLS handshake error %d: %s", i, strings.Repeat("x", 2000))
 	}
@@ -126,7 +37,7 @@ func TestClipKeepsUTF8Whole(t *testing.T) {
 func TestFormatsOfTheLog(t *testing.T) {
 	for format, want := range map[string]string{"json": `{"time"`, "auto": `{"time"`, "text": "time="} {
 		var w bytes.Buffer
-		slog.New(newHandler(&w, format, nil)).Info("x")
+		slog.New(newHandler(&w, isText(&w, format), nil)).Info("x")
 		if !strings.HasPrefix(w.String(), want) {
 			t.Errorf("%s: %s", format, w.String())
 		}
@@ -171,34 +82,33 @@ func FuzzSizes(f *testing.F) {
 
 // Preflights need no token, so that strangers must not be able to fill the log with them.
 func TestLinesOfPreflightsAreLimited(t *testing.T) {
-	p, findings := policy.Load("p.yaml", []byte("version: 1\nservice: s\nroutes: { /x: { GET: public } }\n"))
-	if p == nil {
-		t.Fatal(findings)
-	}
-	service := &gate.Service{Policy: p, CORS: &gate.CORS{Origins: []string{"https://app.example"}}}
-	snapshot, err := gate.NewSnapshot([]*gate.Service{service}, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &recorder{refused: newLimiter(refusedLines)}
-	now, lines := time.Now(), 0
-	for range 3 * refusedLines {
-		var x gate.Exchange
-		gate.New(snapshot, nil).Begin(&x, &gate.Request{
-			Method: "OPTIONS", Target: "/x", Hosts: []string{"s.test"}, ProtoMajor: 1, ProtoMinor: 1,
-			Header: fields{"Origin": {"https://app.example"}, "Access-Control-Request-Method": {"GET"}},
-		})
-		a := x.Refuse(t.Context(), x.Admit(t.Context()))
-		if x.Reason() != gate.ReasonPreflight {
-			t.Fatal(x.Refusal())
+	synctest.Test(t, func(t *testing.T) { // all within one second
+		p, findings := policy.Load("p.yaml", []byte("version: 1\nservice: s\nroutes: { /x: { GET: public } }\n"))
+		if p == nil {
+			t.Fatal(findings)
 		}
-		if r.sampled(&x, &labels{"s", "/x", string(x.Reason())}, gate.Outcome{Status: a.Status}, now) > 0 {
-			lines++
+		service := &gate.Service{Policy: p, CORS: &gate.CORS{Origins: []string{"https://app.example"}}, Meter: newMeter(p)}
+		snapshot, err := gate.NewSnapshot([]*gate.Service{service}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if lines != refusedLines {
-		t.Errorf("%d lines in one second", lines)
-	}
+		var log bytes.Buffer
+		r := newRecorder(newTraffic(), newLogQueue(&log), false, slog.New(slog.DiscardHandler))
+		for range 3 * refusedLines {
+			var x gate.Exchange
+			gate.New(snapshot, r).Begin(&x, &gate.Request{
+				Method: "OPTIONS", Target: "/x", Hosts: []string{"s.test"}, ProtoMajor: 1, ProtoMinor: 1,
+				Header: fields{"Origin": {"https://app.example"}, "Access-Control-Request-Method": {"GET"}},
+			})
+			x.End(gate.Outcome{Status: x.Refuse(t.Context(), x.Admit(t.Context())).Status})
+			if x.Reason() != gate.ReasonPreflight {
+				t.Fatal(x.Refusal())
+			}
+		}
+		if lines := strings.Count(log.String(), "\n"); lines != refusedLines {
+			t.Errorf("%d lines in one second", lines)
+		}
+	})
 }
 
 type fields map[string][]string

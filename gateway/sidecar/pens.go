@@ -32,7 +32,12 @@ type stripe struct {
 // pen belongs to one goroutine at a time.
 type pen struct {
 	stripe int
+	line   []byte  // room for a line
+	claims []claim // room for a line's claims
 }
+
+// longestKept bounds a pen's room for lines, in bytes: few are so long.
+const longestKept = 16 << 10
 
 func newPens(stripes int) *pens {
 	p := &pens{stripes: make([]stripe, stripes)}
@@ -40,8 +45,17 @@ func newPens(stripes int) *pens {
 	return p
 }
 
-func (p *pens) take() *pen   { return p.pool.Get().(*pen) }
-func (p *pens) back(pn *pen) { p.pool.Put(pn) }
+func (p *pens) take() *pen { return p.pool.Get().(*pen) }
+
+// back takes a pen back, which must not hold on to a token's claims.
+func (p *pens) back(pn *pen) {
+	clear(pn.claims)
+	pn.claims = pn.claims[:0]
+	if cap(pn.line) > longestKept {
+		pn.line = nil
+	}
+	p.pool.Put(pn)
+}
 
 // make gives a new pen the stripe that fewest others have. The garbage collector takes pens
 // that were idle for long.

@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,23 +13,24 @@ import (
 )
 
 const (
-	maxLogged    = 512 // bytes of a value that a client chose
 	refusedLines = 100 // a second and reason
 	causeLines   = 10  // a second and reason
 )
 
 // recorder turns every exchange into one set of observations and one line of the decision
-// log. It runs on the request's goroutine, keeps nothing of the exchange, and never waits.
+// log. It runs on the request's goroutine, keeps nothing of the exchange, and never waits. An
+// allowed request shares with others no memory that is written, but for the copy of its line
+// into the queue.
 type recorder struct {
-	traffic   *traffic
-	pens      *pens
-	nowhere   slot         // for requests to no service
-	decisions slog.Handler // through the queue
-	events    *slog.Logger
-	refused   *limiter
-	causes    *limiter
-	sample    atomic.Int64 // every n-th allowed line
-	allowed   atomic.Int64
+	pens    *pens
+	traffic *traffic
+	nowhere slot // for requests to no service
+	queue   *logQueue
+	text    slog.Handler // for lines that are not JSON; nil: they are
+	events  *slog.Logger
+	refused *limiter
+	causes  *limiter
+	sample  atomic.Int64 // every n-th allowed line
 }
 
 // decisionOptions drops the level: a line of the decision log has the keys of its contract
@@ -42,10 +42,30 @@ var decisionOptions = &slog.HandlerOptions{ReplaceAttr: func(groups []string, a 
 	return a
 }}
 
-func newRecorder(t *traffic, decisions slog.Handler, events *slog.Logger) *recorder {
-	r := &recorder{traffic: t, pens: newPens(t.stripes), nowhere: slot{place: place{unmatched, unmatched}}, decisions: decisions, events: events, refused: newLimiter(refusedLines), causes: newLimiter(causeLines)}
+func newRecorder(t *traffic, q *logQueue, text bool, events *slog.Logger) *recorder {
+	r := &recorder{
+		pens:    newPens(t.stripes),
+		traffic: t,
+		nowhere: slot{place: place{unmatched, unmatched}},
+		queue:   q,
+		events:  events,
+		refused: newLimiter(refusedLines, reasons()...),
+		causes:  newLimiter(causeLines, reasons()...),
+	}
+	if text {
+		r.text = newHandler(q, true, decisionOptions)
+	}
 	r.sample.Store(1)
 	return r
+}
+
+// reasons are all values of the key and label.
+func reasons() []string {
+	all := []string{string(gate.ReasonAllowed), string(gate.ReasonPublic)}
+	for _, reason := range gate.Reasons() {
+		all = append(all, string(reason))
+	}
+	return all
 }
 
 // describe tells the recorder what is served from now on.
@@ -66,37 +86,34 @@ func (r *recorder) flush() {
 func (r *recorder) Record(x *gate.Exchange, o gate.Outcome) {
 	now := time.Now()
 	took := now.Sub(x.Started())
-	at, reason := r.slotOf(x), string(x.Reason())
-
+	at, f := r.slotOf(x), fate{methodLabel(x), string(x.Reason()), o.Status}
 	pn := r.pens.take()
-	r.traffic.observe(at.in(r.traffic), pn.stripe, fate{methodLabel(x), reason, o.Status}, &o, now, took)
-	r.pens.back(pn)
-
-	r.cause(x, o, now)
-	l := labels{at.service, at.route, reason}
-	sampled := r.sampled(x, &l, o, now)
-	if sampled == 0 {
-		return
+	r.traffic.observe(at.in(r.traffic), pn.stripe, f, &o, now, took)
+	r.cause(x, &o, f.reason, now)
+	if sampled := r.sampled(x, at, f, pn, now); sampled > 0 {
+		l := line{
+			at: now, service: at.service, route: at.route, status: f.status, reason: f.reason, sampled: sampled,
+			took: took, upstream: o.Upstream, bytesIn: o.BytesIn, bytesOut: o.BytesOut,
+		}
+		l.describe(x)
+		l.identify(x, pn)
+		r.write(&l, pn)
 	}
-	line := slog.NewRecord(now, slog.LevelInfo, "request", 0)
-	line.AddAttrs(r.attributes(x, &l, o, took, sampled)...)
-	_ = r.decisions.Handle(context.Background(), line)
+	r.pens.back(pn)
 }
-
-type labels struct{ service, route, reason string }
 
 // sampled says for how many requests the line of this one stands; 0 means that it gets none.
 // What a stranger can cause without a token is limited, what is allowed is sampled as
 // configured, and every other refusal has its line.
-func (r *recorder) sampled(x *gate.Exchange, l *labels, o gate.Outcome, now time.Time) int64 {
+func (r *recorder) sampled(x *gate.Exchange, at *slot, f fate, pn *pen, now time.Time) int64 {
 	if x.Refusal() != nil {
-		if l.service == unmatched || slices.Contains(strangers, o.Status) || isPreflight(x) {
-			return r.refused.allow(l.reason, now)
+		if at.service == unmatched || slices.Contains(strangers, f.status) || isPreflight(x) {
+			return r.refused.allow(f.reason, now)
 		}
 		return 1
 	}
 	n := r.sample.Load()
-	if n > 1 && r.allowed.Add(1)%n != 1 {
+	if n > 1 && r.pens.stripes[pn.stripe].allowed.Add(1)%uint64(n) != 1 {
 		return 0
 	}
 	return n
@@ -114,8 +131,8 @@ var strangers = []int{400, 401, 404, 405}
 
 // cause writes what the caller must not see: why an upstream could not be reached, why keys
 // are missing, what an internal fault was, which issuer was nearly meant.
-func (r *recorder) cause(x *gate.Exchange, o gate.Outcome, now time.Time) {
-	err, reason := o.Err, string(x.Reason())
+func (r *recorder) cause(x *gate.Exchange, o *gate.Outcome, reason string, now time.Time) {
+	err := o.Err
 	if f := x.Refusal(); f != nil && f.Err != nil {
 		err = f.Err
 	}
@@ -137,94 +154,56 @@ func (r *recorder) cause(x *gate.Exchange, o gate.Outcome, now time.Time) {
 		"request_id", clip(x.RequestID(), maxLogged), "reason", reason, "error", clip(err.Error(), maxLogged), "sampled", n)
 }
 
-// attributes are the keys of the decision log in their order, all of them in every line, so
-// that whoever reads the log can tell "none" from "not written". time and msg come before.
-func (r *recorder) attributes(x *gate.Exchange, l *labels, o gate.Outcome, took time.Duration, sampled int64) []slog.Attr {
-	who := r.caller(x, l)
-	return []slog.Attr{
-		slog.String("request_id", clip(x.RequestID(), maxLogged)),
-		slog.String("service", l.service),
-		slog.String("host", clip(x.Request().Host, maxLogged)),
-		slog.String("method", methodOf(x)),
-		slog.String("path", clip(x.Request().Path, maxLogged)),
-		slog.String("route", l.route),
-		slog.Int("status", o.Status),
-		slog.String("decision", decisionOf(x)),
-		slog.String("reason", l.reason),
-		slog.String("guard", guardOf(x)),
-		slog.String("issuer", who.issuer),
-		slog.String("subject", clip(who.subject, maxLogged)),
-		slog.String("client", clip(who.client, maxLogged)),
-		slog.Any("scopes", who.scopes),
-		slog.Any("missing", missingOf(x)),
-		slog.Any("claims", who.claims),
-		slog.Any("auth_age", who.authAge),
-		slog.String("acr", clip(who.acr, maxLogged)),
-		slog.Bool("anonymous", x.Anonymous()),
-		slog.String("policy", who.policy),
-		slog.String("rule", ruleOf(x)),
-		slog.Float64("duration_ms", milliseconds(took)),
-		slog.Float64("upstream_ms", milliseconds(o.Upstream)),
-		slog.Int64("bytes_in", o.BytesIn),
-		slog.Int64("bytes_out", o.BytesOut),
-		slog.Int64("sampled", sampled),
+// describe fills in what was asked for and what the answer is.
+func (l *line) describe(x *gate.Exchange) {
+	l.requestID, l.host, l.path = x.RequestID(), x.Request().Host, x.Request().Path
+	l.method = methodOf(x)
+	l.decision = decisionOf(x)
+	l.anonymous = x.Anonymous()
+	if f := x.Refusal(); f != nil {
+		l.guard = f.Guard.String()
+	}
+	if l.reason == string(gate.ReasonInsufficientScope) {
+		l.missing = x.Decision().Missing()
+	}
+	if s := x.Service(); s != nil {
+		l.policy = s.Policy.Hash()
+	}
+	if rule := x.Match().Rule; rule != nil {
+		l.rule = rule.Position()
 	}
 }
 
-// caller is what the log says of whoever asked.
-type caller struct {
-	issuer, subject, client, acr, policy string
-	scopes                               []string
-	claims                               map[string]any
-	authAge                              any // whole seconds, nil where unknown
-}
-
-func (r *recorder) caller(x *gate.Exchange, l *labels) caller {
-	c := caller{scopes: []string{}, claims: map[string]any{}}
-	s := x.Service()
-	if s == nil {
-		return c
-	}
-	c.policy = s.Policy.Hash()
+// identify fills in who asked.
+func (l *line) identify(x *gate.Exchange, pn *pen) {
+	l.authAge = -1
 	t := x.Token()
 	if t == nil {
-		return c
+		return
 	}
-	c.issuer, c.subject, c.client, c.acr = t.Issuer, t.Subject, t.Client, t.ACR
-	if words := x.Scopes().Words(); len(words) > 0 {
-		c.scopes = words
-	}
+	l.issuer, l.subject, l.client, l.acr = t.Issuer, t.Subject, t.Client, t.ACR
+	l.scopes = x.Scopes().Header()
 	if !t.AuthTime.IsZero() {
-		c.authAge = int64(max(0, x.Started().Sub(t.AuthTime)-t.Skew()) / time.Second)
+		l.authAge = int64(max(0, x.Started().Sub(t.AuthTime)-t.Skew()) / time.Second)
 	}
-	for _, name := range s.Meter.(*meter).claims {
+	for _, name := range x.Service().Meter.(*meter).claims {
 		if v := policy.Claim(x.Claims(), name); v != nil {
-			c.claims[name] = boundClaim(v)
+			pn.claims = append(pn.claims, claim{name, v})
 		}
 	}
-	return c
+	l.claims = pn.claims
 }
 
-// boundClaim keeps one claim from filling the log.
-func boundClaim(v any) any {
-	switch v := v.(type) {
-	case string:
-		return clip(v, maxLogged)
-	case []any:
-		const most = 64
-		out := make([]any, 0, min(len(v), most))
-		for _, e := range v[:min(len(v), most)] {
-			out = append(out, boundClaim(e))
-		}
-		return out
-	case map[string]any:
-		return nil // an object never matches, so that its contents say nothing
+// write puts the line into the queue.
+func (r *recorder) write(l *line, pn *pen) {
+	if r.text != nil {
+		record := slog.NewRecord(l.at, slog.LevelInfo, "request", 0)
+		record.AddAttrs(l.attributes()...)
+		_ = r.text.Handle(context.Background(), record)
+		return
 	}
-	return v
-}
-
-func milliseconds(d time.Duration) float64 {
-	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
+	pn.line = l.appendJSON(pn.line[:0])
+	_, _ = r.queue.Write(pn.line)
 }
 
 // decisionOf is the policy's verdict: allow also where the service then failed to answer. A
@@ -238,32 +217,6 @@ func decisionOf(x *gate.Exchange) string {
 		return "allow"
 	}
 	return "deny"
-}
-
-func missingOf(x *gate.Exchange) []string {
-	if x.Reason() != gate.ReasonInsufficientScope {
-		return []string{}
-	}
-	if m := x.Decision().Missing(); m != nil {
-		return m
-	}
-	return []string{}
-}
-
-// guardOf is the name of the guard's rule that an ambiguous request broke.
-func guardOf(x *gate.Exchange) string {
-	if f := x.Refusal(); f != nil {
-		return f.Guard.String()
-	}
-	return ""
-}
-
-func ruleOf(x *gate.Exchange) string {
-	m := x.Match()
-	if m.Rule == nil {
-		return ""
-	}
-	return m.Rule.Position()
 }
 
 // methodOf is the method as it was received, unless it was not even one.

@@ -65,14 +65,15 @@ func New(cfg *Config, w io.Writer) (*Sidecar, error) {
 		source:  cfg.Source,
 		began:   cfg,
 		pprof:   cfg.Pprof,
-		queue:   &logQueue{},
+		queue:   newLogQueue(w),
 		metrics: newMetrics(),
 		asked:   make(chan struct{}, 1),
 		tried:   cfg.files,
 		pause:   pause,
 	}
-	s.log = slog.New(queued{s.queue, newHandler(w, cfg.Log.Format, nil)})
-	s.recorder = newRecorder(s.metrics.traffic, queued{s.queue, newHandler(w, cfg.Log.Format, decisionOptions)}, s.log)
+	text := isText(w, cfg.Log.Format)
+	s.log = slog.New(newHandler(s.queue, text, nil))
+	s.recorder = newRecorder(s.metrics.traffic, s.queue, text, s.log)
 	s.verifying.log = s.log
 
 	first, err := s.build(cfg, nil)
@@ -122,7 +123,7 @@ func (s *Sidecar) Serve(ctx context.Context, data, admin net.Listener) error {
 	background.Go(func() { s.watch(watching) })
 
 	adminPort := adminServer(s.admin())
-	adminPort.ErrorLog = serverLog(s.log, newLimiter(refusedLines))
+	adminPort.ErrorLog = serverLog(s.log, newLimiter(refusedLines, httpServer))
 	adminFailed := make(chan error, 1)
 	background.Go(func() { adminFailed <- adminPort.Serve(admin) })
 	defer adminPort.Close()

@@ -172,6 +172,11 @@ func newWorld(t testing.TB) *world {
 	if t, ok := t.(*testing.T); ok {
 		t.Parallel() // worlds share nothing, and every drain takes a second
 	}
+	return newLoneWorld(t)
+}
+
+// newLoneWorld is one beside which no other test runs.
+func newLoneWorld(t testing.TB) *world {
 	w := &world{t: t, dir: t.TempDir(), issuer: newIssuer(t), log: &buffer{}, reloads: make(chan bool, 64), ended: make(chan error, 1)}
 	w.service = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -1,0 +1,102 @@
+package sidecar
+
+import (
+	"log/slog"
+	"math"
+	"strings"
+	"time"
+)
+
+// line is one line of the decision log. Its strings may stand in a buffer that is used again
+// once the exchange has ended, so that a line is written on the request's goroutine or never.
+type line struct {
+	at                              time.Time
+	requestID, service, host        string
+	method, path, route             string
+	status                          int
+	decision, reason, guard         string
+	issuer, subject, client, scopes string // scopes are separated by spaces
+	missing                         []string
+	claims                          []claim
+	authAge                         int64 // whole seconds, negative where unknown
+	acr                             string
+	anonymous                       bool
+	policy, rule                    string
+	took, upstream                  time.Duration
+	bytesIn, bytesOut, sampled      int64
+}
+
+// claim is one that the service's policy reads, as the token has it.
+type claim struct {
+	name  string
+	value any
+}
+
+const (
+	maxLogged = 512 // bytes of a value that a client chose
+	maxListed = 64  // elements of a claim
+)
+
+// attributes are the keys of the decision log in their order, all of them in every line, so
+// that whoever reads the log can tell "none" from "not written". time and msg come before.
+// Text is made of them; appendJSON writes what slog's JSON handler would make of them.
+func (l *line) attributes() []slog.Attr {
+	claims := make(map[string]any, len(l.claims))
+	for _, c := range l.claims {
+		claims[c.name] = boundClaim(c.value)
+	}
+	var authAge any
+	if l.authAge >= 0 {
+		authAge = l.authAge
+	}
+	return []slog.Attr{
+		slog.String("request_id", clip(l.requestID, maxLogged)),
+		slog.String("service", l.service),
+		slog.String("host", clip(l.host, maxLogged)),
+		slog.String("method", l.method),
+		slog.String("path", clip(l.path, maxLogged)),
+		slog.String("route", l.route),
+		slog.Int("status", l.status),
+		slog.String("decision", l.decision),
+		slog.String("reason", l.reason),
+		slog.String("guard", l.guard),
+		slog.String("issuer", l.issuer),
+		slog.String("subject", clip(l.subject, maxLogged)),
+		slog.String("client", clip(l.client, maxLogged)),
+		slog.Any("scopes", strings.Fields(l.scopes)),
+		slog.Any("missing", append([]string{}, l.missing...)),
+		slog.Any("claims", claims),
+		slog.Any("auth_age", authAge),
+		slog.String("acr", clip(l.acr, maxLogged)),
+		slog.Bool("anonymous", l.anonymous),
+		slog.String("policy", l.policy),
+		slog.String("rule", l.rule),
+		slog.Float64("duration_ms", milliseconds(l.took)),
+		slog.Float64("upstream_ms", milliseconds(l.upstream)),
+		slog.Int64("bytes_in", l.bytesIn),
+		slog.Int64("bytes_out", l.bytesOut),
+		slog.Int64("sampled", l.sampled),
+	}
+}
+
+// boundClaim keeps one claim from filling the log.
+func boundClaim(v any) any {
+	switch v := v.(type) {
+	case string:
+		return clip(v, maxLogged)
+	case []any:
+		out := make([]any, 0, min(len(v), maxListed))
+		for _, e := range v[:min(len(v), maxListed)] {
+			out = append(out, boundClaim(e))
+		}
+		return out
+	case map[string]any:
+		return nil // an object never matches, so that its contents say nothing
+	}
+	return v
+}
+
+// milliseconds rounds to microseconds.
+func milliseconds(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
+}
