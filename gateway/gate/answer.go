@@ -7,9 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 )
 
 // Answer is a refusal as the caller sees it.
+//
+// It lives until [Exchange.End]; nothing of it may be changed or kept.
 type Answer struct {
 	Status int
 	Fields []Field // in order, no name twice; Content-Type and Content-Length included
@@ -29,7 +32,10 @@ func (x *Exchange) Refuse(ctx context.Context, err error) Answer {
 	if x.refusal.Status != 0 {
 		status = x.refusal.Status
 	}
-	a := Answer{Status: status}
+	if x.fields == nil {
+		x.fields = make([]Field, 0, 12)
+	}
+	a := Answer{Status: status, Fields: x.fields[:0]}
 	a.set("X-Request-Id", x.RequestID())
 	a.set("Cache-Control", "no-store")
 	if c := x.challenge(v.challenge); c != "" {
@@ -52,11 +58,7 @@ func (x *Exchange) Refuse(ctx context.Context, err error) Answer {
 	}
 	a.set("Vary", "Accept")
 	x.shareRefusal(&a)
-	detail := v.detail
-	if detail == "" {
-		detail = http.StatusText(status)
-	}
-	x.writeBody(ctx, &a, detail)
+	x.writeBody(ctx, &a, v)
 	return a
 }
 
@@ -109,43 +111,51 @@ var quoted = strings.NewReplacer(`"`, `\"`, `\`, `\\`)
 
 // challenge writes WWW-Authenticate (RFC 6750 section 3, RFC 9470 section 3).
 func (x *Exchange) challenge(c challenge) string {
-	var b strings.Builder
-	b.WriteString("Bearer")
-	if x.service != nil {
-		b.WriteString(` realm="` + x.service.Name() + `"`)
+	if c == noChallenge {
+		return ""
 	}
-	param := func(name, value string) {
-		if b.Len() > len("Bearer") {
-			b.WriteByte(',')
-		}
-		b.WriteString(" " + name + `="` + quoted.Replace(value) + `"`)
+	b := append(x.challenged[:0], "Bearer"...)
+	if x.service != nil {
+		b = append(b, ` realm="`...)
+		b = append(b, x.service.Name()...)
+		b = append(b, '"')
 	}
 	switch c {
-	case challengeBare:
 	case challengeRequest:
-		param("error", "invalid_request")
+		b = appendParam(b, "error", "invalid_request")
 	case challengeToken:
-		param("error", "invalid_token")
+		b = appendParam(b, "error", "invalid_token")
 	case challengeScope:
-		param("error", "insufficient_scope")
+		b = appendParam(b, "error", "insufficient_scope")
 		if x.tells() {
-			param("scope", strings.Join(x.decision.Required(), " "))
+			b = appendParam(b, "scope", strings.Join(x.decision.Required(), " "))
 		}
 	case challengeStepUp:
-		param("error", "insufficient_user_authentication")
+		b = appendParam(b, "error", "insufficient_user_authentication")
 		if x.tells() {
 			age, acr := x.decision.StepUp()
 			if age > 0 {
-				param("max_age", strconv.FormatInt(int64(age/time.Second), 10))
+				b = appendParam(b, "max_age", strconv.FormatInt(int64(age/time.Second), 10))
 			}
 			if len(acr) > 0 {
-				param("acr_values", strings.Join(acr, " "))
+				b = appendParam(b, "acr_values", strings.Join(acr, " "))
 			}
 		}
-	default:
-		return ""
 	}
-	return b.String()
+	x.challenged = b
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// appendParam appends an auth-param (RFC 9110 section 11.2).
+func appendParam(b []byte, name, value string) []byte {
+	if len(b) > len("Bearer") {
+		b = append(b, ',')
+	}
+	b = append(b, ' ')
+	b = append(b, name...)
+	b = append(b, `="`...)
+	b = append(b, quoted.Replace(value)...)
+	return append(b, '"')
 }
 
 // bare is the demo's body. The guard's rule is there for an ambiguous request only: it is
@@ -172,7 +182,7 @@ type problem struct {
 	RequestID string   `json:"request_id"`
 }
 
-func (x *Exchange) writeBody(ctx context.Context, a *Answer, detail string) {
+func (x *Exchange) writeBody(ctx context.Context, a *Answer, v *verdict) {
 	quiet := x.snapshot.quiet
 	if x.service != nil {
 		quiet = x.service.Explain == ExplainNone
@@ -181,11 +191,18 @@ func (x *Exchange) writeBody(ctx context.Context, a *Answer, detail string) {
 	if x.refusal.Reason == ReasonAmbiguous && !quiet {
 		guard = x.refusal.Guard.String()
 	}
+	detail := v.detail
+	if a.Status != v.status {
+		detail = http.StatusText(a.Status)
+	}
 	kind := "application/json"
-	if x.accepts("application/problem+json") {
+	switch {
+	case x.accepts("application/problem+json"):
 		kind = "application/problem+json"
 		a.Body = marshal(x.problem(ctx, a.Status, detail, guard, quiet))
-	} else {
+	case guard == "" && a.Status == v.status:
+		a.Body = v.body
+	default:
 		a.Body = marshal(bare{detail, guard})
 	}
 	a.set("Content-Type", kind)

@@ -104,3 +104,33 @@ func TestAdmittingACachedTokenAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for each admission", n)
 	}
 }
+
+// BenchmarkRefuse is a whole refused request but for its record.
+func BenchmarkRefuse(b *testing.B) {
+	v, raw := realVerifier(b)
+	s, err := gate.NewSnapshot([]*gate.Service{{Policy: loadPolicy(b, billing)}}, v, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := gate.New(s, &recorder{})
+	for _, c := range []struct{ name, line, authorization string }{
+		{"scope missing", "POST /billing/", "Authorization: Bearer " + raw},
+		{"no token", "GET /billing/", "X-None: 1"},
+		{"two readings", "GET /billing//", "X-None: 1"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			in := request(c.line, c.authorization, "Accept: application/json", "User-Agent: bench/1.0")
+			ctx := context.Background()
+			var x gate.Exchange
+			b.ReportAllocs()
+			for b.Loop() {
+				g.Begin(&x, in)
+				err := x.Admit(ctx)
+				if err == nil {
+					b.Fatal("admitted")
+				}
+				x.Refuse(ctx, err)
+			}
+		})
+	}
+}

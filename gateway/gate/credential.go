@@ -12,18 +12,18 @@ import (
 func (x *Exchange) credential() (string, error) {
 	values := x.in.Header.Values("Authorization")
 	if len(values) > 1 {
-		return "", &Refusal{Reason: ReasonTokenAmbiguous}
+		return "", refused(ReasonTokenAmbiguous)
 	}
 	if len(values) == 0 {
-		return "", &Refusal{Reason: ReasonTokenMissing}
+		return "", refused(ReasonTokenMissing)
 	}
 	raw, ok := bearer(values[0])
 	if !ok {
-		return "", &Refusal{Reason: ReasonTokenMissing}
+		return "", refused(ReasonTokenMissing)
 	}
 	x.bearer = true
 	if x.request.QueryToken && !x.acceptsQueryToken() {
-		return "", &Refusal{Reason: ReasonTokenAmbiguous}
+		return "", refused(ReasonTokenAmbiguous)
 	}
 	return raw, nil
 }

@@ -1,6 +1,10 @@
 package gate
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/scopegate/scopegate/gateway/policy"
+)
 
 // What only a lane can find out. Each is a refusal as long as the answer has
 // not begun, and the cause in the record afterwards.
@@ -13,6 +17,8 @@ var (
 	ErrBigURI    = &Refusal{Reason: ReasonHeadTooLarge, Status: 414, Err: errors.New("the request-target is larger than the service allows")}
 	ErrExpect    = &Refusal{Reason: ReasonMalformed, Status: 417, Err: errors.New("the Expect field is not exactly 100-continue on an HTTP/1.1 request with a body")}
 	ErrProtocol  = &Refusal{Reason: ReasonMalformed, Status: 501, Err: errors.New("extended CONNECT to anything but a WebSocket that the route allows")}
+	ErrVersion   = &Refusal{Reason: ReasonMalformed, Status: 505, Err: errors.New("the request line of HTTP/1 names another version")}
+	ErrHost      = &Refusal{Reason: ReasonAmbiguous, Guard: policy.RuleHost}
 	ErrHandshake = fault(ReasonMalformed, "not a WebSocket handshake of version 13 with one key of 16 bytes and no body")
 
 	ErrSlowUpstream = fault(ReasonUpstreamTimeout, "the service did not answer in time")

@@ -85,6 +85,10 @@ type Exchange struct {
 	id       string
 	made     made
 	peer     peerText
+
+	// What is used again by the next exchange.
+	fields     []Field // of an answer
+	challenged []byte
 }
 
 // Outcome is what a lane knows when an exchange is over.
@@ -98,7 +102,7 @@ type Outcome struct {
 
 // Begin readies x for the request in: one clock reading, one snapshot.
 func (g *Gate) Begin(x *Exchange, in *Request) {
-	*x = Exchange{gate: g, in: in, started: time.Now(), snapshot: g.snapshot.Load(), peer: x.peer}
+	*x = Exchange{gate: g, in: in, started: time.Now(), snapshot: g.snapshot.Load(), peer: x.peer, fields: x.fields, challenged: x.challenged}
 	x.trusted = x.snapshot.trusts(in.Peer.Addr())
 }
 
@@ -153,14 +157,17 @@ func (x *Exchange) find() error {
 	case x.request.Broken != 0:
 		return &Refusal{Reason: ReasonAmbiguous, Guard: x.request.Broken.First()}
 	}
-	return &Refusal{Reason: ReasonNoRoute}
+	return refused(ReasonNoRoute)
 }
 
 // route finds the rule by path and method.
 func (x *Exchange) route() error {
 	x.match = x.service.Policy.Match(&x.request)
 	if x.match.Reason != policy.ReasonNone {
-		return &Refusal{Reason: Reason(x.match.Reason.String()), Guard: x.match.Guard}
+		if x.match.Guard == 0 {
+			return refused(Reason(x.match.Reason.String()))
+		}
+		return &Refusal{Reason: ReasonAmbiguous, Guard: x.match.Guard}
 	}
 	return nil
 }
@@ -209,10 +216,10 @@ func (x *Exchange) permit() error {
 	caller.AuthAge, caller.AuthAgeKnown = x.authAge()
 	x.decision = x.service.Policy.Permit(&x.match, &x.request, &caller)
 	if !x.decision.Allow {
-		return &Refusal{Reason: Reason(x.decision.Reason.String())}
+		return refused(Reason(x.decision.Reason.String()))
 	}
 	if len("X-Auth-Subject")+len(x.subject)+x.grant.size+x.person.size > x.service.identityMax() {
-		return &Refusal{Reason: ReasonHeadTooLarge}
+		return refused(ReasonHeadTooLarge)
 	}
 	return nil
 }
@@ -232,7 +239,7 @@ func (x *Exchange) authAge() (age time.Duration, known bool) {
 // many as it may have.
 func (x *Exchange) enter() error {
 	if !x.service.enter() {
-		return &Refusal{Reason: ReasonOverloaded}
+		return refused(ReasonOverloaded)
 	}
 	x.entered = true
 	return nil

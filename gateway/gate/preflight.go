@@ -39,7 +39,7 @@ func (x *Exchange) preflight(method string) error {
 	case x.match.Reason == policy.ReasonAmbiguousRequest:
 		return &Refusal{Reason: ReasonAmbiguous, Guard: x.match.Guard}
 	case x.match.Reason == policy.ReasonNoRoute && !x.service.HideRoutes:
-		return &Refusal{Reason: ReasonNoRoute}
+		return refused(ReasonNoRoute)
 	}
 	methods := x.methodsFor(method)
 	r := &Refusal{Reason: ReasonPreflight, methods: strings.Join(methods, ", ")}

@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/scopegate/scopegate/gateway/policy"
@@ -87,8 +88,15 @@ const (
 	challengeStepUp            // RFC 9470: error="insufficient_user_authentication"
 )
 
-// verdict is a row of the one table from a reason to what the caller sees.
+// verdict is what a row of the one table makes.
 type verdict struct {
+	row
+	plain Refusal // for this reason, without a cause
+	body  []byte  // the bare one: the demo's
+}
+
+// row is a row of the one table from a reason to what the caller sees.
+type row struct {
 	reason    Reason
 	status    int
 	detail    string // "" means the status's own phrase
@@ -114,7 +122,7 @@ const (
 	detailScopes = "Not enough permissions"
 )
 
-var verdicts = []verdict{
+var verdicts = rows([]row{
 	{ReasonAmbiguous, 400, "", noChallenge, grpcInvalidArgument, 0},
 	{ReasonMalformed, 400, "", noChallenge, grpcInvalidArgument, 0},
 	{ReasonRequestTimeout, 408, "", noChallenge, grpcDeadlineExceeded, 0},
@@ -147,6 +155,17 @@ var verdicts = []verdict{
 	{ReasonClientClosed, 499, "Client Closed Request", noChallenge, grpcCancelled, 0},
 	{ReasonPreflight, 204, "", noChallenge, 0, 0},
 	{ReasonPreflightRefused, 204, "", noChallenge, 0, 0}, // no 403: a browser that gets one says less of what is wrong
+})
+
+func rows(table []row) []verdict {
+	all := make([]verdict, len(table))
+	for i, r := range table {
+		if r.detail == "" {
+			r.detail = http.StatusText(r.status)
+		}
+		all[i] = verdict{row: r, plain: Refusal{Reason: r.reason}, body: marshal(bare{Detail: r.detail})}
+	}
+	return all
 }
 
 var verdictOf = func() map[Reason]*verdict {
@@ -157,12 +176,16 @@ var verdictOf = func() map[Reason]*verdict {
 	return m
 }()
 
+// refused is a refusal for a reason that needs no more words: one value for
+// each, so that a flood of refused requests allocates nothing.
+func refused(r Reason) *Refusal { return &verdictOf[r].plain }
+
 // Reasons lists every reason with which a request can be refused: the closed
 // set of the metrics' label, beside allowed and public.
 func Reasons() []Reason {
 	all := make([]Reason, len(verdicts))
-	for i, v := range verdicts {
-		all[i] = v.reason
+	for i := range verdicts {
+		all[i] = verdicts[i].reason
 	}
 	return all
 }
@@ -170,8 +193,8 @@ func Reasons() []Reason {
 // refusalOf gives any error its reason. An error that nobody has named is our
 // own fault, and its text stays in the log.
 func refusalOf(err error) *Refusal {
-	var r *Refusal
-	if errors.As(err, &r) {
+	r, ok := err.(*Refusal) // nearly always
+	if ok || errors.As(err, &r) {
 		if verdictOf[r.Reason] == nil {
 			return &Refusal{Reason: ReasonInternal, Err: err}
 		}
