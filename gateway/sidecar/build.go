@@ -20,7 +20,7 @@ type state struct {
 	config    *Config
 	snapshot  *gate.Snapshot
 	verifier  *token.Verifier
-	upstreams map[upstream.Config]*proxy.Upstream
+	upstreams map[upstream.Config]*bothLanes
 	tls       *tls.Config // nil: plain text
 	loaded    time.Time
 }
@@ -31,7 +31,7 @@ type state struct {
 func (s *Sidecar) build(cfg *Config, before *state) (*state, error) {
 	n := &state{
 		config:    cfg,
-		upstreams: map[upstream.Config]*proxy.Upstream{},
+		upstreams: map[upstream.Config]*bothLanes{},
 		loaded:    time.Now(),
 	}
 	var err error
@@ -106,7 +106,7 @@ func (s *Sidecar) inFlight(service string) *atomic.Int64 {
 }
 
 // upstream finds the pool for a service: the one of before where nothing about it changed.
-func (n *state) upstream(c *Service, before *state) (*proxy.Upstream, error) {
+func (n *state) upstream(c *Service, before *state) (*bothLanes, error) {
 	cfg := c.Upstream.proxyConfig(c)
 	if up := n.upstreams[cfg]; up != nil {
 		return up, nil
@@ -115,7 +115,7 @@ func (n *state) upstream(c *Service, before *state) (*proxy.Upstream, error) {
 		n.upstreams[cfg] = before.upstreams[cfg]
 		return n.upstreams[cfg], nil
 	}
-	up, err := proxy.NewUpstream(cfg)
+	up, err := newBothLanes(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (u *Upstream) proxyConfig(c *Service) upstream.Config {
 // of the services' bounds holds for reading; each service's own is judged when its request has
 // been read.
 func (c *Config) proxyConfig() proxy.Config {
-	p := proxy.Config{HTTP1: true}
+	p := proxy.Config{HTTP1: c.Standard}
 	for i := range c.Services {
 		s := &c.Services[i]
 		p.HeadTimeout = max(p.HeadTimeout, s.Timeouts.Head)

@@ -7,16 +7,23 @@ import (
 	"net"
 
 	"github.com/scopegate/scopegate/gateway/dataport"
+	"github.com/scopegate/scopegate/gateway/fastlane"
 	"github.com/scopegate/scopegate/gateway/proxy"
 )
 
-// lanes makes the lanes and the data port in front of them. net/http reads HTTP/2, and HTTP/1
-// as well: here is where another lane takes that, unless cfg.Standard says not to.
+// lanes makes the lanes and the data port in front of them: HTTP/1 is read by the fast lane,
+// HTTP/2 by net/http, which also reads HTTP/1 where every service says lane: standard.
 func (s *Sidecar) lanes(cfg *Config) {
 	errorLog := serverLog(s.log, newLimiter(refusedLines, httpServer))
 	settings := cfg.proxyConfig()
 	settings.ErrorLog = errorLog
 	s.proxy = proxy.New(s.gate, settings)
+	var http1 dataport.Lane = s.proxy
+	if !cfg.Standard {
+		http1 = fastlane.New(s.gate, fastlane.Config{
+			HeadTimeout: settings.HeadTimeout, IdleTimeout: settings.IdleTimeout, HeadMax: settings.HeadMax,
+		})
+	}
 	s.port = dataport.New(dataport.Config{
 		HeadTimeout: settings.HeadTimeout,
 		Limits: dataport.Limits{
@@ -25,7 +32,7 @@ func (s *Sidecar) lanes(cfg *Config) {
 			Exempt:      cfg.TrustedProxies,
 		},
 		ErrorLog: errorLog,
-	}, s.proxy, s.proxy)
+	}, http1, s.proxy)
 }
 
 // serveData answers on the data port until ctx ends or a listener fails, then drains.

@@ -1,0 +1,197 @@
+package fastlane
+
+import (
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/scopegate/scopegate/gateway/dataport"
+)
+
+// conn is a client's connection. While it waits for a request it holds no
+// buffer; what a request needs is in its turn.
+type conn struct {
+	*dataport.Conn
+	lane  *Lane
+	plain net.Conn        // what is read and written: the socket where there is no TLS
+	raw   syscall.RawConn // of a plain socket; nil: waiting needs a buffer
+	read  deadline
+	write deadline
+
+	// What try has found, for await.
+	try    func(fd uintptr) bool
+	turn   *turn
+	failed error
+
+	glance *glance // made when it is first needed
+
+	idle    sync.Mutex // guards waiting, and the read deadline while waiting
+	waiting bool
+}
+
+func newConn(l *Lane, c *dataport.Conn) *conn {
+	own := &conn{Conn: c, lane: l, plain: c}
+	if !c.Secure() {
+		own.plain = c.Socket()
+		if s, ok := own.plain.(syscall.Conn); ok && canTry {
+			own.raw, _ = s.SyscallConn() // without it there is another way
+			own.try = own.tryRead
+		}
+	}
+	own.read.arm = own.plain.SetReadDeadline
+	own.write.arm = own.plain.SetWriteDeadline
+	c.Owner = own
+	return own
+}
+
+// serve is the connection's life.
+func (c *conn) serve() {
+	defer c.Close()
+	t := c.first()
+	for t != nil {
+		again := t.serve()
+		switch {
+		case !again:
+			t.release()
+			return
+		case t.in.r < t.in.w: // the next request is there already
+			t.in.keep()
+		default:
+			t.release()
+			t = c.await()
+		}
+	}
+}
+
+// first is the turn of the first request, whose first bytes the port has read.
+func (c *conn) first() *turn {
+	c.Become(dataport.StateActive)
+	t := c.lane.turn(c)
+	t.in.w = copy(t.in.buf, c.Early())
+	if t.in.w == 0 { // over TLS the port has read none
+		n, err := c.plain.Read(t.in.buf)
+		if n == 0 || err != nil {
+			t.release()
+			return nil
+		}
+		t.in.w = n
+	}
+	return t
+}
+
+// await waits for the next request and reads what comes first of it. It
+// returns nil when there is none: the client has closed, the time is up, or the
+// port drains.
+func (c *conn) await() *turn {
+	c.startWaiting()
+	t, err := c.readFirst()
+	interrupted := c.stopWaiting()
+	if err != nil && interrupted && isTimeout(err) {
+		t = c.lastLook() // what came in the moment of the interruption
+	}
+	if t == nil {
+		return nil
+	}
+	c.Become(dataport.StateActive)
+	return t
+}
+
+func (c *conn) startWaiting() {
+	limit := c.lane.cfg.IdleTimeout
+	c.idle.Lock()
+	c.read.within(time.Now(), limit, slackOf(limit))
+	c.waiting = true
+	c.idle.Unlock()
+	c.Become(dataport.StateIdle)
+}
+
+// stopWaiting reports whether endIdle has set the time limit meanwhile.
+func (c *conn) stopWaiting() (interrupted bool) {
+	c.idle.Lock()
+	defer c.idle.Unlock()
+	interrupted = !c.waiting
+	c.waiting = false
+	if interrupted {
+		c.read.forget()
+	}
+	return interrupted
+}
+
+func (c *conn) endIdle() {
+	c.idle.Lock()
+	defer c.idle.Unlock()
+	if c.waiting {
+		c.waiting = false
+		c.plain.SetReadDeadline(longAgo)
+	}
+}
+
+// readFirst reads what comes first of a request.
+func (c *conn) readFirst() (*turn, error) {
+	if c.raw == nil {
+		return c.readHolding()
+	}
+	c.turn, c.failed = nil, nil
+	if err := c.raw.Read(c.try); err != nil {
+		return nil, err
+	}
+	t := c.turn
+	c.turn = nil
+	return t, c.failed
+}
+
+// readHolding is for TLS, which has buffers of its own anyway.
+func (c *conn) readHolding() (*turn, error) {
+	t := c.lane.turn(c)
+	n, err := c.plain.Read(t.in.buf)
+	if n == 0 {
+		t.release()
+		return nil, orEOF(err)
+	}
+	t.in.w = n
+	return t, nil
+}
+
+func orEOF(err error) error {
+	if err == nil {
+		return io.EOF
+	}
+	return err
+}
+
+// lastLook reads what is there without waiting.
+func (c *conn) lastLook() *turn {
+	if c.raw == nil {
+		return nil
+	}
+	c.turn, c.failed = nil, nil
+	if err := c.raw.Control(func(fd uintptr) { c.try(fd) }); err != nil {
+		return nil
+	}
+	return c.turn
+}
+
+// linger closes a connection on which the client may still be sending, without
+// losing the answer: bytes that arrive at a closed socket reset it, and the
+// reset overtakes what the client has not read (RFC 9112 section 9.6).
+func (c *conn) linger() {
+	const most, limit = 256 << 10, 500 * time.Millisecond
+	if c.CloseWrite() != nil {
+		return
+	}
+	c.plain.SetReadDeadline(time.Now().Add(limit))
+	c.read.forget()
+	io.CopyN(io.Discard, c.plain, most)
+}
+
+// gone reports, without waiting, that the client has closed the connection. One
+// that has sent something before that is found out later.
+func (c *conn) gone() bool {
+	if c.glance == nil {
+		c.glance = newGlance(c.Socket())
+	}
+	_, ended := c.glance.see()
+	return ended
+}

@@ -1,0 +1,356 @@
+package fastlane
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/scopegate/scopegate/gateway/gate"
+)
+
+var errNoUpstream = errors.New("the service has no upstream of this lane")
+
+// forward carries an admitted request to its service and the answer back. An
+// error is for the caller as long as no answer has begun.
+func (t *turn) forward() error {
+	t.startPace()
+	if err := t.gather(); err != nil {
+		return err
+	}
+	if t.up.h2 != nil && !t.socket {
+		return t.forwardStream()
+	}
+	if err := t.ask(); err != nil {
+		return t.faultOf(err)
+	}
+	if t.answer.status == http.StatusSwitchingProtocols {
+		return t.tunnel()
+	}
+	return t.faultOf(t.relay())
+}
+
+func (t *turn) startPace() {
+	t.now = time.Now()
+	t.pace.Limits, t.pace.Allowed, t.pace.End = t.up.cfg.Timeouts, t.allowed, t.x.Deadline()
+	t.pace.Start()
+	t.paced, t.judged = true, t.now
+	t.tick = min(t.pace.First(), gate.Recheck)
+}
+
+// gather reads the whole of a body that fits behind the head in its buffer: it
+// then goes on with the head in one write, and no service waits for its client.
+func (t *turn) gather() error {
+	if t.length == 0 {
+		t.upload.whole.Store(true)
+		return nil
+	}
+	fits := t.length > 0 && t.length <= int64(len(t.in.buf)-t.in.r)
+	if t.length == chunked || int64(len(t.in.rest())) < t.length {
+		if err := t.invite(); err != nil {
+			return err
+		}
+	}
+	if !fits {
+		return nil
+	}
+	for int64(len(t.in.rest())) < t.length {
+		limit := t.pace.Limits.BodyIdle
+		t.c.read.within(time.Now(), limit, slackOf(limit))
+		n, err := t.c.plain.Read(t.in.buf[t.in.w:])
+		t.in.w += n
+		switch {
+		case n > 0:
+		case t.c.Cut():
+			return gate.ErrDrained
+		case isTimeout(err):
+			return gate.ErrSlowBody
+		default:
+			return gate.ErrGone
+		}
+	}
+	t.upload.whole.Store(true)
+	return nil
+}
+
+// invite answers Expect: 100-continue. The request is allowed by now, and the
+// service never sees the expectation.
+func (t *turn) invite() error {
+	if len(t.head.Values("Expect")) == 0 {
+		return nil
+	}
+	return t.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+}
+
+// ask sends the request and reads the head of the final answer.
+func (t *turn) ask() error {
+	t.writeRequest()
+	fresh := false
+	for {
+		err := t.try(fresh)
+		var named *gate.Refusal
+		if err == nil || fresh || errors.As(err, &named) || !t.mayRepeat() {
+			return err
+		}
+		t.dropFar()
+		fresh = true
+	}
+}
+
+// mayRepeat: a service may close an unused connection in the moment in which it
+// is used again. A request is sent once more, over a new connection, if nothing
+// came back and either nothing of it went out or it is safe and has no body
+// (RFC 9110 section 9.2.2). A POST is never sent twice.
+func (t *turn) mayRepeat() bool {
+	if !t.far.reused || t.far.heard || t.upload.begun {
+		return false
+	}
+	return !t.far.told || t.length == 0 && isSafe(t.x.Method())
+}
+
+// isSafe: RFC 9110 section 9.2.1, of the methods that get here.
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// try sends the request over one connection.
+func (t *turn) try(fresh bool) (err error) {
+	if t.far, err = t.up.take(t.lane.ctx, t.now, fresh); err != nil {
+		return err
+	}
+	t.far.heard, t.far.told = false, false
+	if fresh || !t.far.reused {
+		t.now = time.Now() // dialling took its time
+	}
+	sent := t.now
+	if err := t.send(t.out); err != nil {
+		return err
+	}
+	if !t.upload.whole.Load() {
+		t.uploadTo(t.far)
+	}
+	err = t.readAnswer()
+	t.outcome.Upstream = t.now.Sub(sent)
+	return err
+}
+
+// writeRequest makes the request that was judged: no byte of it but field
+// values, the query and the body is the client's.
+func (t *turn) writeRequest() {
+	method := t.x.Method()
+	out := append(t.out[:0], method...)
+	out = append(out, ' ')
+	out = append(out, t.x.Request().Path...)
+	if query, has := t.x.Query(); has {
+		out = append(out, '?')
+		out = append(out, query...)
+	}
+	out = append(out, " HTTP/1.1\r\n"...)
+	t.out = out
+	host := t.x.Host()
+	if host == "" {
+		host = t.up.cfg.Host
+	}
+	t.appendField("Host", host)
+	for i := range t.head.lines {
+		if f := &t.head.lines[i]; t.x.Keep(f.name, f.value) {
+			t.appendField(f.name, f.value)
+		}
+	}
+	t.x.Add(t.add)
+	t.writeFraming(method)
+	if t.length > 0 && t.upload.whole.Load() {
+		body := t.in.rest()[:t.length]
+		t.out = append(t.out, body...)
+		t.in.r += len(body)
+		t.upload.bytes.Store(t.length)
+	}
+}
+
+func (t *turn) writeFraming(method string) {
+	switch {
+	case t.socket:
+		t.appendField("Connection", "Upgrade")
+		t.appendField("Upgrade", "websocket")
+	case t.length == chunked:
+		t.appendField("Transfer-Encoding", "chunked")
+	case t.length > 0 || !isSafe(method) && method != http.MethodDelete:
+		t.out = append(t.out, "Content-Length: "...)
+		t.out = strconv.AppendInt(t.out, t.length, 10)
+		t.out = append(t.out, "\r\n"...)
+	}
+	if method == http.MethodHead {
+		t.appendField("Connection", "close") // stray bytes after a HEAD would answer the next caller
+	}
+	t.out = append(t.out, "\r\n"...)
+}
+
+// send writes to the service.
+func (t *turn) send(p []byte) error {
+	for {
+		t.far.write.within(t.now, t.tick, t.tick)
+		n, err := t.far.Write(p)
+		t.far.told = t.far.told || n > 0
+		if err == nil {
+			return nil
+		}
+		if p = p[n:]; !isTimeout(err) {
+			if t.far.told {
+				return nil // it may have answered before it stopped reading
+			}
+			return err
+		}
+		t.far.write.forget()
+		if err := t.check(); err != nil {
+			return err
+		}
+	}
+}
+
+// readAnswer reads heads until the final one, and passes interim ones on.
+func (t *turn) readAnswer() error {
+	t.back.r, t.back.w = 0, 0
+	looked, interim := 0, 0
+	for {
+		end, next, err := endOfHead(t.back.rest(), looked)
+		if err != nil {
+			return broken(err)
+		}
+		if end == 0 {
+			looked = next
+			if err := t.moreAnswer(); err != nil {
+				return err
+			}
+			continue
+		}
+		err = t.answer.parse(t.back.rest()[:end])
+		t.back.r, looked = t.back.r+end, 0
+		if err != nil {
+			return broken(err)
+		}
+		if t.answer.status == http.StatusSwitchingProtocols {
+			return t.switched()
+		}
+		if t.answer.status >= 200 {
+			return nil
+		}
+		if interim++; interim > gate.MostInterim {
+			return gate.ErrInterim
+		}
+		if err := t.relayInterim(); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *turn) moreAnswer() error {
+	if !t.back.room(mostAnswerHead) {
+		return errBigAnswer
+	}
+	n, err := t.fill(t.back.buf[t.back.w:])
+	t.back.w += n
+	return err
+}
+
+var errBigAnswer = errors.New("the head of the service's answer is too large")
+
+// switched judges a 101: it has to be the answer to a WebSocket's handshake.
+func (t *turn) switched() error {
+	if t.socket && gate.Accepted(&t.answer, t.head.Values("Sec-Websocket-Key")[0]) {
+		return nil
+	}
+	return gate.ErrUnasked
+}
+
+// relayInterim passes a 1xx answer on. 100 is the gateway's own to give, and
+// HTTP/1.0 knows none (RFC 9110 section 15.2).
+func (t *turn) relayInterim() error {
+	if t.answer.status == http.StatusContinue || t.head.minor == 0 {
+		return nil
+	}
+	t.startAnswer()
+	t.out = append(t.out, "\r\n"...)
+	return t.write(t.out)
+}
+
+// fill reads from the service. While nothing comes it looks, tick by tick,
+// whether there is still a reason to wait.
+func (t *turn) fill(p []byte) (int, error) {
+	if t.from != nil {
+		n, err := t.from.Body.Read(p)
+		t.now = time.Now()
+		t.pace.Touch()
+		if n > 0 {
+			err = nil
+		}
+		return n, err
+	}
+	for {
+		t.far.read.within(t.now, t.tick, t.tick)
+		n, err := t.far.Read(p)
+		if n > 0 {
+			t.now = time.Now()
+			t.far.heard = true
+			t.pace.Touch()
+			return n, nil
+		}
+		if err == nil {
+			continue
+		}
+		if !isTimeout(err) {
+			return 0, err
+		}
+		t.far.read.forget()
+		if err := t.check(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// check looks whether the exchange may go on waiting.
+func (t *turn) check() error {
+	if failure := t.upload.failure.Load(); failure != nil {
+		return failure
+	}
+	switch {
+	case t.tunnels && t.parted():
+		return errParted
+	case !t.tunnels && !t.upload.begun && t.c.gone():
+		return gate.ErrGone
+	}
+	return t.judge()
+}
+
+// judge asks the pace.
+func (t *turn) judge() error {
+	t.now = time.Now()
+	t.judged = t.now
+	if t.c.Cut() {
+		return gate.ErrDrained
+	}
+	wait, err := t.pace.Judge(t.now)
+	t.tick = min(wait, gate.Recheck)
+	return err
+}
+
+// faultOf names the reason for which forwarding failed: what the client did
+// comes first, since an upstream's error is often only its echo.
+func (t *turn) faultOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	if failure := t.upload.failure.Load(); failure != nil {
+		return failure
+	}
+	if t.c.Cut() {
+		return gate.ErrDrained
+	}
+	var named *gate.Refusal
+	if errors.As(err, &named) {
+		return named
+	}
+	return broken(err)
+}
+
+// broken names a fault of the service's.
+func broken(err error) error { return &gate.Refusal{Reason: gate.ReasonUpstreamBroken, Err: err} }
