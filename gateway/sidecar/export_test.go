@@ -36,3 +36,6 @@ func (s *Sidecar) RunLog() (end func()) {
 	go func() { s.queue.run(stop); close(ended) }()
 	return func() { close(stop); <-ended }
 }
+
+// LostLines counts what the log dropped.
+func (s *Sidecar) LostLines() int64 { return s.queue.lost.Load() }
