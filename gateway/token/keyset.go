@@ -22,6 +22,9 @@ const (
 	maxKeys    = 64
 	minRSABits = 2048
 	maxRSABits = 8192
+	// maxMemberBytes bounds what a key is made of, in base64url. No modulus that may be used is as long, and
+	// to make numbers of longer ones would hold up the one goroutine that loads keys.
+	maxMemberBytes = 2 << 10
 )
 
 var keySetLimits = jsonLimits{depth: 16, values: 16384}
@@ -192,6 +195,9 @@ func parseKey(entry any) (*key, error) {
 	material := map[string]any{"kty": kty}
 	for _, name := range names {
 		value, _ := members[name].(string)
+		if len(value) > maxMemberBytes {
+			return nil, fmt.Errorf("%s is longer than %d characters", name, maxMemberBytes)
+		}
 		if _, err := decodeSegment(value); value == "" || (err != nil && name != "crv") {
 			return nil, fmt.Errorf("%s is missing or not base64url", name)
 		}
