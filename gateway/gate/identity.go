@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/token"
@@ -48,12 +47,12 @@ func (i *identity) add(name, value string) {
 }
 
 func (n *Snapshot) grantOf(s *Service, t *token.Token) *grant {
-	return recall(t.Terms.Memo(), n, s, func() *grant {
+	return recall(t.Terms.Memo(), n, s, func() (*grant, int) {
 		g := &grant{scopes: s.Policy.Scopes(t.Scopes)}
 		g.add("X-Auth-Issuer", encode(t.Issuer))
 		g.add("X-Auth-Client", encode(t.Client))
 		g.add("X-Auth-Scopes", g.scopes.Header())
-		return g
+		return g, bytesOfGrant + 2*g.size
 	})
 }
 
@@ -61,7 +60,7 @@ func (n *Snapshot) personOf(s *Service, t *token.Token) *person {
 	if len(s.ClaimHeaders) == 0 && len(s.claims) == 0 {
 		return nobody
 	}
-	return recall(t.Memo(), n, s, func() *person {
+	return recall(t.Memo(), n, s, func() (*person, int) {
 		all, p := t.Claims(), &person{claims: map[string]any{}}
 		for _, name := range s.claims {
 			if v, there := all[name]; there {
@@ -71,8 +70,37 @@ func (n *Snapshot) personOf(s *Service, t *token.Token) *person {
 		for _, c := range s.ClaimHeaders {
 			p.add(c.Header, claimText(policy.Claim(all, c.Claim)))
 		}
-		return p
+		return p, bytesOfPerson + bytesOf(p.claims) + 64*len(p.fields) + p.size
 	})
+}
+
+// About what a grant and a person take beside what is counted in them.
+const (
+	bytesOfGrant  = 512
+	bytesOfPerson = 128
+)
+
+// bytesOf is about what a claim takes.
+func bytesOf(v any) int {
+	switch v := v.(type) {
+	case string:
+		return 32 + len(v)
+	case json.Number:
+		return 32 + len(v)
+	case []any:
+		sum := 48
+		for _, e := range v {
+			sum += 24 + bytesOf(e)
+		}
+		return sum
+	case map[string]any:
+		sum := 352
+		for name, e := range v {
+			sum += 80 + len(name) + bytesOf(e)
+		}
+		return sum
+	}
+	return 0
 }
 
 // topLevel lists the members of a claim set that the claims of these names stand in.
@@ -91,6 +119,7 @@ func topLevel(names []string) (members []string) {
 type kept[T any] struct {
 	service *Service
 	value   *T
+	bytes   int
 }
 
 // mostServices bounds one memo. What is used with more services than this is
@@ -99,7 +128,7 @@ const mostServices = 8
 
 // recall returns what the memo has for the service, and works it out the first
 // time. Services of before a reload are forgotten then.
-func recall[T any](memo *atomic.Value, n *Snapshot, s *Service, work func() *T) *T {
+func recall[T any](memo *token.Memo, n *Snapshot, s *Service, work func() (*T, int)) *T {
 	known, _ := memo.Load().([]kept[T])
 	for i := range known {
 		if known[i].service == s {
@@ -115,8 +144,13 @@ func recall[T any](memo *atomic.Value, n *Snapshot, s *Service, work func() *T) 
 	if len(list) >= mostServices {
 		list = list[1:]
 	}
-	value := work()
-	memo.Store(append(list, kept[T]{s, value}))
+	value, bytes := work()
+	list = append(list, kept[T]{s, value, bytes})
+	sum := 0
+	for _, k := range list {
+		sum += k.bytes
+	}
+	memo.Store(list, sum)
 	return value
 }
 

@@ -24,7 +24,7 @@ type cache struct {
 type shard struct {
 	mu           sync.RWMutex // guards everything below but the counters
 	tokens       map[uint64]*Token
-	terms        map[*Terms]int // how many of the tokens have them
+	terms        map[*Terms]use // of the tokens
 	flights      map[uint64]*flight
 	newest       *Token
 	oldest       *Token
@@ -40,7 +40,14 @@ type shard struct {
 type place struct {
 	hash         uint64
 	newer, older *Token
+	counted      int32 // of the shard's bytes
 	asked        atomic.Bool
+}
+
+// use is how many tokens of a shard have the same terms.
+type use struct {
+	tokens  int
+	counted int // of the shard's bytes, for the terms
 }
 
 // tokenOverhead is about what a remembered token takes beside its characters: itself and its
@@ -50,8 +57,8 @@ const tokenOverhead = 224
 // size estimates what the token takes, its terms left out. The allocator rounds up by an
 // eighth at most.
 func (t *Token) size() int {
-	characters := len(t.raw) + len(t.Subject)
-	return characters + characters/8 + tokenOverhead
+	characters := len(t.rest) + len(t.Subject)
+	return characters + characters/8 + tokenOverhead + int(t.memo.bytes.Load())
 }
 
 // newCache returns a cache that remembers nothing for negative entries.
@@ -63,7 +70,7 @@ func newCache(entries int, bytes int64) *cache {
 	c := &cache{seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.tokens, s.terms, s.flights = map[uint64]*Token{}, map[*Terms]int{}, map[uint64]*flight{}
+		s.tokens, s.terms, s.flights = map[uint64]*Token{}, map[*Terms]use{}, map[uint64]*flight{}
 		if entries > 0 {
 			s.maxTokens = entries / n
 			s.maxBytes = int(bytes / int64(n))
@@ -83,7 +90,7 @@ func (s *shard) get(raw string, hash uint64) *Token {
 	s.mu.RLock()
 	t := s.tokens[hash]
 	s.mu.RUnlock()
-	if t == nil || t.raw != raw {
+	if t == nil || !t.is(raw) {
 		return nil
 	}
 	if !t.place.asked.Load() {
@@ -92,8 +99,8 @@ func (s *shard) get(raw string, hash uint64) *Token {
 	return t
 }
 
-// count adds to the hits or misses.
-func (s *shard) count(hit bool) {
+// note adds to the hits or misses.
+func (s *shard) note(hit bool) {
 	switch {
 	case s.maxTokens == 0:
 	case hit:
@@ -110,10 +117,11 @@ func (s *shard) put(t *Token, hash uint64) {
 	if old := s.tokens[hash]; old != nil {
 		s.remove(old)
 	}
-	if s.maxTokens == 0 || t.size()+t.Terms.size > s.maxBytes {
+	room := s.maxBytes - t.size() - t.Terms.size()
+	if s.maxTokens == 0 || room < 0 {
 		return
 	}
-	for len(s.tokens) > 0 && (len(s.tokens) >= s.maxTokens || s.bytes+s.cost(t) > s.maxBytes) {
+	for len(s.tokens) >= s.maxTokens || s.bytes > room {
 		s.evict()
 	}
 	t.place.hash = hash
@@ -129,17 +137,22 @@ func (s *shard) drop(t *Token) {
 	}
 }
 
-// sweep forgets all tokens that may not be used any more at now.
+// sweep forgets all tokens that may not be used any more at now, and counts again what the others take.
 func (c *cache) sweep(now time.Time) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
 		for t := s.oldest; t != nil; {
 			next := t.place.newer
-			if !t.active(now, t.issuer.source.snapshot()) {
+			if t.active(now, t.issuer.source.snapshot()) {
+				s.count(t)
+			} else {
 				s.remove(t)
 			}
 			t = next
+		}
+		for s.bytes > s.maxBytes {
+			s.evict()
 		}
 		s.mu.Unlock()
 	}
@@ -159,18 +172,33 @@ func (c *cache) terms() map[*Terms]bool {
 	return used
 }
 
-// cost is what the token takes in the shard: with its terms, unless another one has them too.
-func (s *shard) cost(t *Token) int {
-	if s.terms[t.Terms] > 0 {
-		return t.size()
+// count corrects the shard's bytes by what a token of it and its terms take at the moment.
+func (s *shard) count(t *Token) {
+	u, size, terms := s.terms[t.Terms], t.size(), t.Terms.size()
+	s.bytes += size - int(t.place.counted) + terms - u.counted
+	t.place.counted, u.counted = int32(size), terms
+	s.terms[t.Terms] = u
+}
+
+// discount is the opposite, for a token that leaves.
+func (s *shard) discount(t *Token) {
+	u := s.terms[t.Terms]
+	s.bytes -= int(t.place.counted)
+	t.place.counted = 0
+	if u.tokens--; u.tokens > 0 {
+		s.terms[t.Terms] = u
+		return
 	}
-	return t.size() + t.Terms.size
+	s.bytes -= u.counted
+	delete(s.terms, t.Terms)
 }
 
 func (s *shard) insert(t *Token) {
-	s.bytes += s.cost(t)
 	s.tokens[t.place.hash] = t
-	s.terms[t.Terms]++
+	u := s.terms[t.Terms]
+	u.tokens++
+	s.terms[t.Terms] = u
+	s.count(t)
 	t.place.older = s.newest
 	if s.newest != nil {
 		s.newest.place.newer = t
@@ -199,10 +227,7 @@ func (s *shard) remove(t *Token) {
 	}
 	t.place.newer, t.place.older = nil, nil
 	delete(s.tokens, t.place.hash)
-	if s.terms[t.Terms]--; s.terms[t.Terms] == 0 {
-		delete(s.terms, t.Terms)
-	}
-	s.bytes -= s.cost(t)
+	s.discount(t)
 }
 
 // evict removes one token. It ends after at most one round, since it clears the flags that it passes.

@@ -2,7 +2,6 @@ package token
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -166,7 +165,7 @@ func TestInvalidTokensTakeNoRoom(t *testing.T) {
 // put remembers a token that a cache takes, without a signature to make. The subject gives
 // it its size.
 func put(c *cache, v *Verifier, raw string, terms *Terms, size int) *Token {
-	t := &Token{Terms: terms, deadline: time.Now().Add(time.Hour).UnixNano()}
+	t := &Token{Terms: terms, ExpiresAt: time.Now().Add(time.Hour)}
 	t.keep([]byte(raw), strings.Repeat("x", size))
 	hash := c.hash(raw)
 	c.shard(hash).put(t, hash)
@@ -175,7 +174,7 @@ func put(c *cache, v *Verifier, raw string, terms *Terms, size int) *Token {
 
 func termsFor(v *Verifier, size int) *Terms {
 	iss := v.issuers[testIssuer]
-	return &Terms{issuer: iss, thumb: iss.source.snapshot().set.keys[0].thumb, size: size}
+	return &Terms{issuer: iss, thumb: iss.source.snapshot().set.keys[0].thumb, own: size}
 }
 
 func get(c *cache, raw string) *Token {
@@ -193,7 +192,7 @@ func TestCacheIsBoundedByEntriesAndBytes(t *testing.T) {
 		live, names := map[string]*Token{}, map[*Token]string{}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			raw := fmt.Sprint("token-", rapid.IntRange(0, 40).Draw(t, "raw"))
-			switch rapid.IntRange(0, 3).Draw(t, "step") {
+			switch rapid.IntRange(0, 4).Draw(t, "step") {
 			case 0, 1:
 				live[raw] = put(c, v, raw, rapid.SampledFrom(terms).Draw(t, "terms"), rapid.IntRange(0, 4000).Draw(t, "size"))
 				names[live[raw]] = raw
@@ -204,6 +203,12 @@ func TestCacheIsBoundedByEntriesAndBytes(t *testing.T) {
 			case 3:
 				if live[raw] != nil {
 					c.shards[0].drop(live[raw])
+				}
+			case 4:
+				if live[raw] != nil {
+					live[raw].Memo().Store("", rapid.IntRange(0, 4000).Draw(t, "memo"))
+					live[raw].Terms.Memo().Store("", rapid.IntRange(0, 500).Draw(t, "terms' memo"))
+					c.sweep(time.Now())
 				}
 			}
 			checkShard(t, c, entries, bytes)
@@ -216,15 +221,19 @@ func checkShard(t *rapid.T, c *cache, entries, bytes int) {
 	s := &c.shards[0]
 	n, sum, terms := 0, 0, map[*Terms]int{}
 	for e := s.oldest; e != nil; e = e.place.newer {
-		if terms[e.Terms]++; terms[e.Terms] == 1 {
-			sum += e.Terms.size
-		}
-		n, sum = n+1, sum+e.size()
+		n, sum = n+1, sum+int(e.place.counted)
+		terms[e.Terms]++
 		if s.tokens[e.place.hash] != e || (e.place.newer == nil) != (s.newest == e) {
 			t.Fatal("queue and map differ")
 		}
 	}
-	if n != len(s.tokens) || n > entries || sum != s.bytes || sum > bytes || !maps.Equal(terms, s.terms) {
+	for of, u := range s.terms {
+		sum += u.counted
+		if terms[of] != u.tokens {
+			t.Fatalf("terms of %d tokens, %d are there", u.tokens, terms[of])
+		}
+	}
+	if n != len(s.tokens) || n > entries || sum != s.bytes || sum > bytes || len(terms) != len(s.terms) {
 		t.Fatalf("%d entries of at most %d, %d bytes of at most %d (counted %d)", n, entries, sum, bytes, s.bytes)
 	}
 }
@@ -259,16 +268,23 @@ func TestForgottenTokenHoldsNoOther(t *testing.T) {
 	}
 }
 
-// Two tokens with one hash must not be taken for each other: the whole token is compared.
+// Two tokens with one hash must not be taken for each other: the whole token is compared, the header
+// that it shares with others included.
 func TestCacheComparesTheWholeToken(t *testing.T) {
 	v := inlineVerifier(t, nil, "ec256")
-	c := newCache(10, 1<<20)
-	put(c, v, "one", termsFor(v, 0), 0)
-	for _, e := range c.shards[0].tokens {
-		e.raw = "two" // as if "two" had come first, with the same hash
+	raw := pair("ec256").token("ES256", claims(nil))
+	got := must(v.Verify(t.Context(), raw, nil))
+	shard := v.cache.shard(got.place.hash)
+	if shard.get(raw, got.place.hash) != got {
+		t.Fatal("the token is not in the cache")
 	}
-	if get(c, "one") != nil {
-		t.Error("a token was found by its hash alone")
+	for i := range raw {
+		other := raw[:i] + "!" + raw[i+1:]
+		for _, other := range []string{other, raw[:i], raw[i+1:], raw[:i] + raw[i+1:], raw + raw[i:]} {
+			if shard.get(other, got.place.hash) != nil {
+				t.Fatalf("%q was taken for %q", other, raw)
+			}
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package token
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,10 +55,10 @@ func (iss *issuer) accept(c *compact, k *key, now time.Time) (*Token, *Error) {
 		return nil, refuse(ReasonMalformed, err.Error())
 	}
 	t := &Token{Terms: terms}
-	if err := t.readTimes(d, now, iss.config.Skew); err != nil {
+	if err := t.readTimes(d, now); err != nil {
 		return nil, err
 	}
-	t.keep(c.text, subject)
+	t.keep(c.text[len(c.head):], subject)
 	return t, nil
 }
 
@@ -89,7 +88,7 @@ func (iss *issuer) checkKind(d *jsonDocument) *Error {
 }
 
 // readTimes reads exp, nbf, iat and auth_time, and judges the first three.
-func (t *Token) readTimes(d *jsonDocument, now time.Time, skew time.Duration) *Error {
+func (t *Token) readTimes(d *jsonDocument, now time.Time) *Error {
 	exp, there, err := timeClaim(d, "exp")
 	if err != nil {
 		return refuse(ReasonMalformed, err.Error())
@@ -98,8 +97,7 @@ func (t *Token) readTimes(d *jsonDocument, now time.Time, skew time.Duration) *E
 		return refuse(ReasonMalformed, "exp is missing")
 	}
 	t.ExpiresAt = exp
-	t.deadline = nanoseconds(exp.Add(skew))
-	if now.UnixNano() >= t.deadline {
+	if t.ended(now) {
 		return refuse(ReasonExpired, fmt.Sprintf("expired at %s", exp.UTC().Format(time.RFC3339)))
 	}
 	for _, name := range []string{"nbf", "iat"} {
@@ -107,7 +105,7 @@ func (t *Token) readTimes(d *jsonDocument, now time.Time, skew time.Duration) *E
 		if err != nil {
 			return refuse(ReasonMalformed, err.Error())
 		}
-		if there && at.After(now.Add(skew)) {
+		if there && at.After(now.Add(t.Skew())) {
 			return refuse(ReasonNotYetValid, fmt.Sprintf("%s is %s", name, at.UTC().Format(time.RFC3339)))
 		}
 	}
@@ -115,15 +113,6 @@ func (t *Token) readTimes(d *jsonDocument, now time.Time, skew time.Duration) *E
 		t.AuthTime = at
 	}
 	return nil
-}
-
-// nanoseconds is t's Unix time. int64 ends in April 2262, before the last exp that is accepted;
-// whoever never wants a token to end writes 9999999999, so later times stand for that end.
-func nanoseconds(t time.Time) int64 {
-	if t.Unix() >= math.MaxInt64/int64(time.Second) {
-		return math.MaxInt64
-	}
-	return t.UnixNano()
 }
 
 // lastSecond is the end of the year 9999. A larger number is most likely in milliseconds,

@@ -23,6 +23,7 @@ const maxKeyIDBytes = 512
 // token is copied out of it.
 type compact struct {
 	header    header
+	head      []byte // the header as it was received, with the dot behind it
 	signed    []byte // header and payload as they were received
 	payload   []byte
 	signature []byte
@@ -57,7 +58,8 @@ func (c *compact) parse(raw string) error {
 	c.decoded = slices.Grow(c.decoded[:0], len(raw))
 	head, rest, _ := bytes.Cut(c.text, dot)
 	payload, signature, _ := bytes.Cut(rest, dot)
-	c.signed = c.text[:len(head)+len(dot)+len(payload)]
+	c.head = c.text[:len(head)+len(dot)]
+	c.signed = c.text[:len(c.head)+len(payload)]
 	text, err := c.decode(head)
 	if err != nil {
 		return fmt.Errorf("header: %w", err)

@@ -19,6 +19,9 @@
 // claim iss, check algorithm and typ, find the key, verify the signature, judge the claims,
 // remember. Audience and issuer are then judged for the service that asks, on a hit as well.
 //
+// What is remembered is the token's own characters and its [Terms], which tokens of one client
+// share. Its claims are not kept as a tree: [Token.Claims] reads them again.
+//
 // # Keys
 //
 // Each issuer has one source. Readers load its immutable snapshot from an atomic pointer and

@@ -6,11 +6,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 )
 
 // Terms are what many tokens of an issuer have in common: for which client and for what they
-// were issued, and with which key. Tokens with the same terms share them, so that one more takes
+// were issued, and how they are signed. Tokens with the same terms share them, so that one more takes
 // little more memory than its own characters, and so that a service works out only once
 // what they mean to it. Nothing reachable from them may be changed.
 type Terms struct {
@@ -22,15 +21,18 @@ type Terms struct {
 	ACR    string // acr; empty when absent
 
 	issuer    *issuer
-	algorithm string
+	head      string     // the tokens' header as received, with the dot behind it
+	algorithm string     // that it names
 	thumb     thumbprint // of the key that verified
-	size      int        // rough count of the bytes that the terms take
-	memo      atomic.Value
+	own       int        // about the bytes that they take, without the memo
+	memo      Memo
 }
 
-// Memo is a slot where the gate keeps what it computed from the terms under one policy; every
-// value stored must be of one concrete type.
-func (t *Terms) Memo() *atomic.Value { return &t.memo }
+// Memo is where the gate keeps what it computed from the terms under one policy.
+func (t *Terms) Memo() *Memo { return &t.memo }
+
+// size estimates what the terms take.
+func (t *Terms) size() int { return t.own + int(t.memo.bytes.Load()) }
 
 // termsOf returns the terms of a token whose signature was made with k.
 func (iss *issuer) termsOf(c *compact, k *key) (*Terms, error) {
@@ -41,7 +43,7 @@ func (iss *issuer) termsOf(c *compact, k *key) (*Terms, error) {
 	}
 	scopes, name := iss.scopeClaim(d)
 
-	c.terms = append(append(c.terms[:0], k.thumb[:]...), c.header.algorithm...)
+	c.terms = append(append(c.terms[:0], k.thumb[:]...), c.head...)
 	for _, claim := range []int{client, d.get(root, "aud"), d.get(root, "acr"), scopes} {
 		c.terms = append(c.terms, 0) // stands in no JSON text
 		if claim != root {
@@ -51,7 +53,7 @@ func (iss *issuer) termsOf(c *compact, k *key) (*Terms, error) {
 	if t := iss.terms.get(c.terms); t != nil {
 		return t, nil
 	}
-	t := &Terms{Issuer: iss.config.Issuer, issuer: iss, algorithm: c.header.algorithm, thumb: k.thumb}
+	t := &Terms{Issuer: iss.config.Issuer, issuer: iss, head: string(c.head), algorithm: c.header.algorithm, thumb: k.thumb}
 	if err := t.read(d); err != nil {
 		return nil, err
 	}
@@ -59,7 +61,7 @@ func (iss *issuer) termsOf(c *compact, k *key) (*Terms, error) {
 	if t.Scopes, err = iss.words(d, scopes); err != nil {
 		return nil, fmt.Errorf("scopes in %s: %w", name, err)
 	}
-	t.size = termsOverhead + 2*len(c.terms) + 32*(len(t.Audience)+len(t.Scopes))
+	t.own = termsOverhead + 2*len(c.terms) + 32*(len(t.Audience)+len(t.Scopes))
 	iss.terms.put(string(c.terms), t)
 	return t, nil
 }
@@ -127,7 +129,7 @@ func (iss *issuer) words(d *jsonDocument, claim int) ([]string, error) {
 	}
 	words = slices.DeleteFunc(words, func(word string) bool { return !iss.counts(word) })
 	slices.Sort(words)
-	return slices.Clip(slices.Compact(words)), nil
+	return slices.Clone(slices.Compact(words)), nil // no larger than it must be
 }
 
 // counts reports whether a word may be a scope of this issuer. A word with a blank or a
@@ -202,11 +204,11 @@ func (s *termsTable) get(text []byte) *Terms {
 func (s *termsTable) put(text string, t *Terms) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known == nil || len(s.known) >= maxTerms || s.size+t.size > maxTermsBytes {
+	if s.known == nil || len(s.known) >= maxTerms || s.size+t.own > maxTermsBytes {
 		s.known, s.size = map[string]*Terms{}, 0
 	}
 	s.known[text] = t
-	s.size += t.size
+	s.size += t.own
 }
 
 // retain forgets all terms but those in use.
@@ -216,7 +218,7 @@ func (s *termsTable) retain(used map[*Terms]bool) {
 	for text, t := range s.known {
 		if !used[t] {
 			delete(s.known, text)
-			s.size -= t.size
+			s.size -= t.own
 		}
 	}
 }

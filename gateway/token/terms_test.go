@@ -86,7 +86,7 @@ func TestTermsAreBoundedAndEndWithTheirTokens(t *testing.T) {
 		}
 		size := 0
 		for _, terms := range iss.terms.known {
-			size += terms.size
+			size += terms.own
 		}
 		if len(iss.terms.known) > maxTerms || size > maxTermsBytes || size != iss.terms.size {
 			t.Fatalf("%d terms of %d bytes (counted %d)", len(iss.terms.known), size, iss.terms.size)
@@ -94,7 +94,7 @@ func TestTermsAreBoundedAndEndWithTheirTokens(t *testing.T) {
 	}
 	in := must(v.Verify(t.Context(), pair("ec256").token("ES256", claims(nil)), nil))
 	v.sweep(time.Now())
-	if len(iss.terms.known) != 1 || iss.terms.size != in.Terms.size {
+	if len(iss.terms.known) != 1 || iss.terms.size != in.Terms.own {
 		t.Errorf("%d terms of %d bytes are left", len(iss.terms.known), iss.terms.size)
 	}
 	v.sweep(time.Now().Add(time.Hour))

@@ -115,7 +115,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string, a *Acceptance) (*Toke
 		shard.drop(t)
 		t = nil
 	}
-	shard.count(t != nil)
+	shard.note(t != nil)
 	if t == nil {
 		var err *Error
 		if t, err = v.verifyNew(ctx, raw, hash, a); err != nil {
