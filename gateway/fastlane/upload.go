@@ -33,7 +33,7 @@ type upload struct {
 	failure atomic.Pointer[gate.Refusal] // what the client did wrong
 	chunks  chunks
 	buf     *[bodyBuffer]byte
-	behind  []byte // what came behind the body, in buf
+	behind  []byte // what came behind the body, in buf; what came with the head has stayed in the turn
 }
 
 func (u *upload) reset() {
@@ -112,7 +112,9 @@ func (t *turn) takeBehind() {
 	if u.buf == nil {
 		return
 	}
-	t.in.take(u.behind)
+	if len(u.behind) > 0 {
+		t.in.take(u.behind)
+	}
 	bodyBuffers.Put(u.buf)
 	u.buf, u.behind = nil, nil
 }
@@ -121,9 +123,8 @@ func (t *turn) takeBehind() {
 // takes no more is for its answer to explain.
 func (t *turn) carry(to destination) *gate.Refusal {
 	left := t.length
-	early := t.in.rest()
 	for {
-		content, failure := t.piece(&early, &left)
+		content, failure := t.piece(&left)
 		if failure != nil {
 			return failure
 		}
@@ -143,8 +144,8 @@ func (t *turn) carry(to destination) *gate.Refusal {
 }
 
 // piece reads the next content into the buffer, behind the room for a chunk's
-// size. early is what was read with the head.
-func (t *turn) piece(early *[]byte, left *int64) ([]byte, *gate.Refusal) {
+// size.
+func (t *turn) piece(left *int64) ([]byte, *gate.Refusal) {
 	u := &t.upload
 	into := u.buf[chunkBefore : len(u.buf)-chunkBehind]
 	if t.length == chunked {
@@ -152,7 +153,7 @@ func (t *turn) piece(early *[]byte, left *int64) ([]byte, *gate.Refusal) {
 	} else if int64(len(into)) > *left {
 		into = into[:*left]
 	}
-	n, failure := t.receive(into, early)
+	n, early, failure := t.receive(into)
 	if failure != nil {
 		return nil, failure
 	}
@@ -162,7 +163,11 @@ func (t *turn) piece(early *[]byte, left *int64) ([]byte, *gate.Refusal) {
 		if err != nil {
 			return nil, gate.ErrMalformed
 		}
-		u.behind = content[took:]
+		if early {
+			t.in.r -= len(content) - took
+		} else {
+			u.behind = content[took:]
+		}
 		content = content[:m]
 	} else {
 		*left -= int64(n)
@@ -173,24 +178,25 @@ func (t *turn) piece(early *[]byte, left *int64) ([]byte, *gate.Refusal) {
 	return content, nil
 }
 
-// receive gives bytes of the client's: those that came with the head first.
-func (t *turn) receive(p []byte, early *[]byte) (int, *gate.Refusal) {
-	if n := copy(p, *early); n > 0 {
-		*early = (*early)[n:]
-		return n, nil
+// receive gives bytes of the client's: first the early ones, which came with the
+// head.
+func (t *turn) receive(p []byte) (n int, early bool, failure *gate.Refusal) {
+	if n := copy(p, t.in.rest()); n > 0 {
+		t.in.r += n
+		return n, true, nil
 	}
 	t.pace.Taking(true)
 	n, err := t.c.plain.Read(p)
 	t.pace.Taking(false)
 	switch {
 	case n > 0:
-		return n, nil
+		return n, false, nil
 	case t.c.Cut():
-		return 0, gate.ErrDrained
+		return 0, false, gate.ErrDrained
 	case isTimeout(err):
-		return 0, gate.ErrSlowBody // or the answer is over, and nobody looks
+		return 0, false, gate.ErrSlowBody // or the answer is over, and nobody looks
 	}
-	return 0, gate.ErrGone
+	return 0, false, gate.ErrGone
 }
 
 // pass writes content, which lies in the buffer, on to the service.
