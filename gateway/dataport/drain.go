@@ -9,6 +9,9 @@ import (
 const (
 	// idleGrace is how long idle connections stay after the listener.
 	idleGrace = time.Second
+	// cutGrace is how long what was cut may take to end, so that it is recorded: a lane
+	// looks once a second (gate.Recheck) whether it was.
+	cutGrace = 2 * time.Second
 	// drainPoll is how often a drain looks whether connections have ended.
 	drainPoll = 20 * time.Millisecond
 )
@@ -25,7 +28,8 @@ var ErrCut = errors.New("dataport: the drain's time was up before all work in fl
 //  3. a second later idle HTTP/1 connections end; those with a request, or of
 //     which nothing has been read yet, end after their answer, and HTTP/2
 //     connections after a GOAWAY and their last stream; then tunnels have their time;
-//  4. when g.Work is over, or ctx is done, whatever is left is cut.
+//  4. when g.Work is over, or ctx is done, whatever is left is cut, and has a moment to be
+//     recorded.
 //
 // Lanes are shut down only when HTTP/1 has ended: http.Server.Shutdown would
 // lose requests, because it discards one that it reads after its start.
@@ -47,10 +51,13 @@ func (p *Port) Drain(ctx context.Context, g Grace) error {
 		err = p.awaitRest(ctx)
 	}
 	p.Close()
-	if err != nil && ctx.Err() != nil {
-		return ErrCut
+	if err == nil || ctx.Err() == nil {
+		return nil
 	}
-	return nil
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cutGrace)
+	defer cancel()
+	p.awaitRest(ctx) // or not
+	return ErrCut
 }
 
 func pause(ctx context.Context, d time.Duration) {

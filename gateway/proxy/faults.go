@@ -21,6 +21,9 @@ func (e *exchange) faultOf(err error) *gate.Refusal {
 		return named
 	}
 	if e.client.Err() != nil {
+		if e.conn != nil && e.conn.Cut() {
+			return gate.ErrDrained
+		}
 		return gate.ErrGone
 	}
 	var dial errDial

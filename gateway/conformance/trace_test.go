@@ -1,4 +1,4 @@
-package proxy_test
+package conformance_test
 
 import (
 	"context"

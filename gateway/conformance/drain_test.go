@@ -1,4 +1,4 @@
-package proxy_test
+package conformance_test
 
 import (
 	"bufio"
@@ -15,15 +15,18 @@ import (
 	"time"
 
 	"github.com/scopegate/scopegate/gateway/dataport"
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // TestDrainLosesNothing: under a load of POSTs, over new and kept-alive
 // connections and HTTP/2, each request is either answered or was never taken:
 // its connection could not be opened, or was closed before the request was
 // written to it.
-func TestDrainLosesNothing(t *testing.T) {
+func TestDrainLosesNothing(t *testing.T) { inBothLanes(t, checkDrainLosesNothing) }
+
+func checkDrainLosesNothing(t *testing.T, l lane) {
 	var served atomic.Int64
-	r := newRig(t, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newRig(t, l, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		served.Add(1)
 		io.WriteString(w, "ok")
@@ -41,7 +44,7 @@ func TestDrainLosesNothing(t *testing.T) {
 			}
 		})
 	}
-	h2 := r.clients()[3]
+	h2 := r.http2()[1]
 	for range 2 {
 		posters.Go(func() {
 			for ctx.Err() == nil {
@@ -103,9 +106,11 @@ func postUntilClosed(t *testing.T, address string, answered *atomic.Int64) bool 
 }
 
 // TestDrainSteps: what each kind of connection is told, and when.
-func TestDrainSteps(t *testing.T) {
+func TestDrainSteps(t *testing.T) { inBothLanes(t, checkDrainSteps) }
+
+func checkDrainSteps(t *testing.T, l lane) {
 	leave := make(chan struct{})
-	r := newRig(t, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newRig(t, l, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/open/slow" {
 			<-leave
 		}
@@ -179,11 +184,13 @@ func sawGoAway(f *frames) bool {
 }
 
 // TestDrainHasAnEnd: work that does not end is cut, and Drain says so.
-func TestDrainHasAnEnd(t *testing.T) {
-	r := newRig(t, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func TestDrainHasAnEnd(t *testing.T) { inBothLanes(t, checkDrainHasAnEnd) }
+
+func checkDrainHasAnEnd(t *testing.T, l lane) {
+	r := newRig(t, l, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	}))})
-	errs := make(chan error, 4)
+	errs := make(chan error, 5)
 	for _, c := range r.clients() {
 		go func() {
 			res, err := c.Do(c.request(t, "GET", "/open/x", nil))
@@ -194,13 +201,18 @@ func TestDrainHasAnEnd(t *testing.T) {
 			errs <- err
 		}()
 	}
-	waitFor(t, "requests in hand", func() bool { return r.port.Connections().Active == 4 })
+	waitFor(t, "requests in hand", func() bool { return r.port.Connections().Active == 5 })
 	if err := r.port.Drain(t.Context(), dataport.Grace{Work: 100 * time.Millisecond}); !errors.Is(err, dataport.ErrCut) {
 		t.Errorf("Drain: %v", err)
 	}
-	for range 4 {
+	for range 5 {
 		if err := <-errs; strings.Contains(err.Error(), "answered 2") {
 			t.Error(err)
+		}
+	}
+	for _, x := range r.wait(t, 5) {
+		if x.reason != gate.ReasonUpstreamTimeout || x.Status != 504 {
+			t.Errorf("recorded as %+v", x)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

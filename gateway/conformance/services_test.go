@@ -1,4 +1,4 @@
-package proxy_test
+package conformance_test
 
 import (
 	"bufio"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scopegate/scopegate/gateway/fastlane"
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/proxy"
 	"github.com/scopegate/scopegate/gateway/upstream"
@@ -20,7 +21,9 @@ import (
 // connection dies under it, and takes Idempotency-Key for leave to do that with
 // a POST. The service here reads the second request of a connection and closes,
 // as one does that crashes after it has booked the order.
-func TestNeverTwice(t *testing.T) {
+func TestNeverTwice(t *testing.T) { inBothLanes(t, checkNeverTwice) }
+
+func checkNeverTwice(t *testing.T, l lane) {
 	for _, c := range []struct {
 		name, method, body, field string
 		times                     int32
@@ -51,7 +54,7 @@ func TestNeverTwice(t *testing.T) {
 					io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 				}
 			})
-			client := newRig(t, rigConfig{upstream: up}).clients()[0]
+			client := newRig(t, l, rigConfig{upstream: up}).clients()[0]
 			client.ask(t, "GET", "/open/warm", nil) // leaves a connection in the pool
 			res, _ := client.ask(t, c.method, "/items/1", strings.NewReader(c.body), "Authorization: Bearer writer", c.field)
 			if orders.Load() != c.times || field.Load() != "1" {
@@ -67,7 +70,9 @@ func TestNeverTwice(t *testing.T) {
 // TestStrayAnswer: a service that sends a body after the head of a HEAD's answer
 // must not have those bytes taken for the next caller's answer (measured with
 // http.Transport).
-func TestStrayAnswer(t *testing.T) {
+func TestStrayAnswer(t *testing.T) { inBothLanes(t, checkStrayAnswer) }
+
+func checkStrayAnswer(t *testing.T, l lane) {
 	up := rawService(t, func(conn net.Conn) {
 		for r := bufio.NewReader(conn); ; {
 			req, err := http.ReadRequest(r)
@@ -82,7 +87,7 @@ func TestStrayAnswer(t *testing.T) {
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nown!")
 		}
 	})
-	client := newRig(t, rigConfig{upstream: up}).clients()[0]
+	client := newRig(t, l, rigConfig{upstream: up}).clients()[0]
 	for range 50 {
 		client.ask(t, "HEAD", "/open/x", nil)
 		if _, text := client.ask(t, "GET", "/open/x", nil); text != "own!" {
@@ -92,7 +97,9 @@ func TestStrayAnswer(t *testing.T) {
 }
 
 // TestUpstreamFaults: what a service can do wrong, and what its caller sees.
-func TestUpstreamFaults(t *testing.T) {
+func TestUpstreamFaults(t *testing.T) { inBothLanes(t, checkUpstreamFaults) }
+
+func checkUpstreamFaults(t *testing.T, l lane) {
 	const interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	for _, c := range []struct {
@@ -126,7 +133,7 @@ func TestUpstreamFaults(t *testing.T) {
 				}
 			})
 			up.Timeouts.Upstream = 300 * time.Millisecond
-			r := newRig(t, rigConfig{upstream: up})
+			r := newRig(t, l, rigConfig{upstream: up})
 			res, text := r.clients()[0].ask(t, "GET", "/open/x", nil)
 			if res.StatusCode != c.status {
 				t.Errorf("%s %s", res.Status, text)
@@ -135,13 +142,13 @@ func TestUpstreamFaults(t *testing.T) {
 		})
 	}
 	t.Run("is not there", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		gone, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Close()
-		for _, up := range []upstream.Config{{Scheme: "http", Address: l.Addr().String()}, {Scheme: "unix", Address: t.TempDir() + "/none"}} {
-			r := newRig(t, rigConfig{upstream: up})
+		gone.Close()
+		for _, up := range []upstream.Config{{Scheme: "http", Address: gone.Addr().String()}, {Scheme: "unix", Address: t.TempDir() + "/none"}} {
+			r := newRig(t, l, rigConfig{upstream: up})
 			for _, client := range r.clients() {
 				if res, text := client.ask(t, "GET", "/open/x", nil); res.StatusCode != 502 || !strings.Contains(text, "Bad Gateway") {
 					t.Errorf("%s: %s %s", client.name, res.Status, text)
@@ -153,7 +160,7 @@ func TestUpstreamFaults(t *testing.T) {
 	t.Run("has a certificate of nobody we know", func(t *testing.T) {
 		up := service(t, "https", echo())
 		up.TLS.CA = ""
-		r := newRig(t, rigConfig{upstream: up})
+		r := newRig(t, l, rigConfig{upstream: up})
 		r.clients()[0].ask(t, "GET", "/open/x", nil)
 		r.next(t, "the exchange", func(x record) bool { return x.reason == gate.ReasonUpstreamUnreachable })
 	})
@@ -161,12 +168,14 @@ func TestUpstreamFaults(t *testing.T) {
 
 // TestCutShows: an answer that ends early looks ended early in every protocol,
 // HTTP/1.0 included, where the end of the connection is the end of the answer.
-func TestCutShows(t *testing.T) {
+func TestCutShows(t *testing.T) { inBothLanes(t, checkCutShows) }
+
+func checkCutShows(t *testing.T, l lane) {
 	up := rawService(t, func(conn net.Conn) {
 		http.ReadRequest(bufio.NewReader(conn))
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
 	})
-	r := newRig(t, rigConfig{upstream: up})
+	r := newRig(t, l, rigConfig{upstream: up})
 	conn := r.wire(t)
 	send(t, conn, "GET /open/x HTTP/1.0\r\nHost: shop.test\r\n\r\n")
 	if text, err := io.ReadAll(conn); err == nil {
@@ -185,28 +194,34 @@ func TestUpstreamConfig(t *testing.T) {
 		{Scheme: "https", Address: "a:1", TLS: upstream.TLS{CA: "nonsense"}},
 		{Scheme: "https", Address: "a:1", TLS: upstream.TLS{Cert: "nonsense", Key: "nonsense"}},
 	} {
-		if _, err := proxy.NewUpstream(c); err == nil {
-			t.Errorf("%+v was accepted", c)
+		_, standard := proxy.NewUpstream(c)
+		_, fast := fastlane.NewUpstream(c)
+		if standard == nil || fast == nil {
+			t.Errorf("%+v was accepted: %v, %v", c, standard, fast)
 		}
 	}
 }
 
 // TestClientCertificate: a service behind mutual TLS gets the configured
 // certificate.
-func TestClientCertificate(t *testing.T) {
+func TestClientCertificate(t *testing.T) { inEachLane(t, checkClientCertificate) }
+
+func checkClientCertificate(t *testing.T, l lane) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // must not be looked at
 	up := service(t, "https", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%d certificate for %s", len(r.TLS.PeerCertificates), r.TLS.ServerName)
 	}))
 	up.TLS.Cert, up.TLS.Key, up.TLS.ServerName = certificate(t).cert, certificate(t).key, "shop.test"
-	if _, text := newRig(t, rigConfig{upstream: up}).clients()[0].ask(t, "GET", "/open/x", nil); text != "1 certificate for shop.test" {
+	if _, text := newRig(t, l, rigConfig{upstream: up}).clients()[0].ask(t, "GET", "/open/x", nil); text != "1 certificate for shop.test" {
 		t.Error(text)
 	}
 }
 
 // TestStaleConnection: a service that closes its connections without saying so
 // costs no POST, since nothing is written to a connection that has ended.
-func TestStaleConnection(t *testing.T) {
+func TestStaleConnection(t *testing.T) { inBothLanes(t, checkStaleConnection) }
+
+func checkStaleConnection(t *testing.T, l lane) {
 	closed := make(chan struct{})
 	up := rawService(t, func(conn net.Conn) {
 		req, err := http.ReadRequest(bufio.NewReader(conn))
@@ -218,7 +233,7 @@ func TestStaleConnection(t *testing.T) {
 		conn.Close()
 		closed <- struct{}{}
 	})
-	client := newRig(t, rigConfig{upstream: up}).clients()[0]
+	client := newRig(t, l, rigConfig{upstream: up}).clients()[0]
 	for range 200 {
 		res, text := client.ask(t, "POST", "/open/x", strings.NewReader("order"))
 		if res.StatusCode != 200 || text != "order" {

@@ -1,7 +1,8 @@
-package proxy_test
+package conformance_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,11 +11,13 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,7 +29,6 @@ import (
 	"github.com/scopegate/scopegate/gateway/dataport"
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/policy"
-	"github.com/scopegate/scopegate/gateway/proxy"
 	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
@@ -94,7 +96,14 @@ func (r *records) next(t *testing.T, what string, want func(record) bool) record
 	}
 }
 
-// rig is a gateway over real sockets, in which this lane reads everything.
+// wait waits until there are n records, and returns them.
+func (r *records) wait(t *testing.T, n int) (all []record) {
+	t.Helper()
+	r.next(t, fmt.Sprintf("%d exchanges", n), func(record) bool { all = r.all; return len(all) >= n })
+	return all
+}
+
+// rig is a gateway over real sockets: three listeners, both lanes, one gate, one service.
 type rig struct {
 	*records
 	config rigConfig
@@ -102,30 +111,34 @@ type rig struct {
 	port   *dataport.Port
 	plain  string // addresses
 	tls    string
+	unix   string
 	t      testing.TB
 }
 
 type rigConfig struct {
-	proxy.Config
-	limits   dataport.Limits
-	upstream upstream.Config
-	inFlight int64
-	cors     *gate.CORS
+	headTimeout time.Duration
+	headMax     int64
+	limits      dataport.Limits
+	upstream    upstream.Config
+	inFlight    int64
+	cors        *gate.CORS
+	errorLog    *log.Logger // the test's own unless it is set
 }
 
-func newRig(t testing.TB, c rigConfig) *rig {
+// newRig serves with l as the reader of HTTP/1.
+func newRig(t testing.TB, l lane, c rigConfig) *rig {
 	t.Helper()
-	r := &rig{t: t, records: &records{more: make(chan struct{})}, config: c}
-	if c.ErrorLog == nil {
-		c.ErrorLog = log.New(logged{t}, "", 0)
+	if c.errorLog == nil {
+		c.errorLog = log.New(logged{t}, "", 0)
 	}
+	r := &rig{t: t, records: &records{more: make(chan struct{})}, config: c}
 	r.gate = gate.New(r.snapshot(policyText, true), r.records)
-	c.HTTP1 = true
-	lane := proxy.New(r.gate, c.Config)
-	r.port = dataport.New(dataport.Config{HeadTimeout: c.HeadTimeout, Limits: c.limits, ErrorLog: c.ErrorLog}, lane, lane)
+	http1, http2 := l.of(r.gate, c)
+	r.port = dataport.New(dataport.Config{HeadTimeout: c.headTimeout, Limits: c.limits, ErrorLog: c.errorLog}, http1, http2)
 	t.Cleanup(func() { r.port.Close() })
-	r.plain = r.serve(nil)
-	r.tls = r.serve(&tls.Config{Certificates: []tls.Certificate{certificate(t).pair}})
+	r.plain = r.serve("tcp", "127.0.0.1:0", nil)
+	r.tls = r.serve("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate(t).pair}})
+	r.unix = r.serve("unix", socketPath(t), nil)
 	return r
 }
 
@@ -145,12 +158,7 @@ func (r *rig) snapshot(text string, key bool) *gate.Snapshot {
 	if p == nil {
 		r.t.Fatal(findings)
 	}
-	up, err := proxy.NewUpstream(r.config.upstream)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(up.Close)
-	s := &gate.Service{Policy: p, Upstream: up, InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight, CORS: r.config.cors}
+	s := &gate.Service{Policy: p, Upstream: newWays(r.t, r.config.upstream), InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight, CORS: r.config.cors}
 	n, err := gate.NewSnapshot([]*gate.Service{s}, verifierWith(r.t, key), nil)
 	if err != nil {
 		r.t.Fatal(err)
@@ -158,8 +166,8 @@ func (r *rig) snapshot(text string, key bool) *gate.Snapshot {
 	return n
 }
 
-func (r *rig) serve(c *tls.Config) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func (r *rig) serve(network, address string, c *tls.Config) string {
+	l, err := net.Listen(network, address)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -202,13 +210,23 @@ var certificate = func() func(testing.TB) selfSigned {
 	}
 }()
 
+// socketPath is short: the name of a test may make its folder's too long for a socket.
+func socketPath(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "lane")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
 // service runs h as a service of the given scheme and says how to reach it.
 func service(t testing.TB, scheme string, h http.Handler) upstream.Config {
 	t.Helper()
 	c := upstream.Config{Scheme: scheme}
 	network, address := "tcp", "127.0.0.1:0"
 	if scheme == "unix" {
-		network, address = "unix", filepath.Join(t.TempDir(), "s")
+		network, address = "unix", socketPath(t)
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -251,25 +269,42 @@ func echo() http.Handler {
 
 // client speaks one protocol to the gateway.
 type client struct {
-	name string
-	base string
+	name  string
+	major int // HTTP/1 or HTTP/2
+	base  string
+	peer  string // as the gateway sees it; "" through a unix socket
 	*http.Client
 }
 
-func (r *rig) clients() []client {
-	h1 := &http.Transport{DisableCompression: true, TLSClientConfig: insecure()}
-	h2 := &http.Transport{DisableCompression: true, TLSClientConfig: insecure(), ForceAttemptHTTP2: true}
-	h2c := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
-	h2c.Protocols.SetUnencryptedHTTP2(true)
-	for _, t := range []*http.Transport{h1, h2, h2c} {
-		r.t.Cleanup(t.CloseIdleConnections)
-	}
+// clients are one for each protocol and kind of listener.
+func (r *rig) clients() []client { return slices.Concat(r.http1(), r.http2()) }
+
+// http1 are those whose connections the lane in question reads.
+func (r *rig) http1() []client {
 	return []client{
-		{"http1", "http://" + r.plain, &http.Client{Transport: h1}},
-		{"http1-tls", "https://" + r.tls, &http.Client{Transport: h1}},
-		{"http2-tls", "https://" + r.tls, &http.Client{Transport: h2}},
-		{"http2-clear", "http://" + r.plain, &http.Client{Transport: h2c}},
+		{"http1", 1, "http://" + r.plain, loopback, r.over(&http.Transport{})},
+		{"http1-tls", 1, "https://" + r.tls, loopback, r.over(&http.Transport{TLSClientConfig: insecure()})},
+		{"http1-unix", 1, "http://unix", "", r.over(&http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", r.unix)
+		}})},
 	}
+}
+
+func (r *rig) http2() []client {
+	h2c := &http.Transport{Protocols: new(http.Protocols)}
+	h2c.Protocols.SetUnencryptedHTTP2(true)
+	return []client{
+		{"http2-tls", 2, "https://" + r.tls, loopback, r.over(&http.Transport{TLSClientConfig: insecure(), ForceAttemptHTTP2: true})},
+		{"http2-clear", 2, "http://" + r.plain, loopback, r.over(h2c)},
+	}
+}
+
+const loopback = "127.0.0.1"
+
+func (r *rig) over(t *http.Transport) *http.Client {
+	t.DisableCompression = true
+	r.t.Cleanup(t.CloseIdleConnections)
+	return &http.Client{Transport: t}
 }
 
 func insecure() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }

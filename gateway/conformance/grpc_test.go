@@ -1,4 +1,4 @@
-package proxy_test
+package conformance_test
 
 import (
 	"encoding/binary"
@@ -56,8 +56,8 @@ func grpcService() http.Handler {
 func TestGRPC(t *testing.T) {
 	for _, scheme := range []string{"h2c", "https"} {
 		t.Run(scheme, func(t *testing.T) {
-			r := newRig(t, rigConfig{upstream: service(t, scheme, grpcService())})
-			for _, c := range r.clients()[2:] {
+			r := newRig(t, fast, rigConfig{upstream: service(t, scheme, grpcService())})
+			for _, c := range r.http2() {
 				t.Run(c.name+" talks in both directions", func(t *testing.T) {
 					in, out := io.Pipe()
 					res, err := c.Do(c.request(t, "POST", "/shop.Items/Watch", in,

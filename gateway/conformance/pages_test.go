@@ -1,4 +1,4 @@
-package proxy_test
+package conformance_test
 
 import (
 	"bufio"
@@ -28,10 +28,12 @@ func corsRules() *gate.CORS {
 
 // TestConformanceForPages runs every claim about browsers over every protocol and every way of
 // reaching a service.
-func TestConformanceForPages(t *testing.T) {
+func TestConformanceForPages(t *testing.T) { inBothLanes(t, checkConformanceForPages) }
+
+func checkConformanceForPages(t *testing.T, l lane) {
 	for _, scheme := range []string{"http", "unix", "h2c", "https"} {
 		var asked atomic.Int64
-		r := newRig(t, rigConfig{upstream: service(t, scheme, opinionated(&asked)), cors: corsRules()})
+		r := newRig(t, l, rigConfig{upstream: service(t, scheme, opinionated(&asked)), cors: corsRules()})
 		for _, c := range r.clients() {
 			for _, claim := range pageClaims {
 				t.Run(fmt.Sprintf("%s to %s/%s", c.name, scheme, claim.name), func(t *testing.T) { claim.check(t, c, &asked) })
@@ -185,8 +187,10 @@ var pageClaims = []struct {
 }
 
 // TestTunnelsForPages: an answer that opens a WebSocket is an answer of the service too.
-func TestTunnelsForPages(t *testing.T) {
-	r := newRig(t, rigConfig{upstream: socketService(t), cors: corsRules()})
+func TestTunnelsForPages(t *testing.T) { inBothLanes(t, checkTunnelsForPages) }
+
+func checkTunnelsForPages(t *testing.T, l lane) {
+	r := newRig(t, l, rigConfig{upstream: socketService(t), cors: corsRules()})
 	for origin, allowed := range map[string]string{page: page, another: ""} {
 		_, _, res := r.openSocket(t, "/open-socket", "Origin: "+origin+"\r\n")
 		if res.StatusCode != 101 || res.Header.Get("Access-Control-Allow-Origin") != allowed || res.Header.Get("Vary") != "Origin" {
@@ -205,7 +209,11 @@ func TestTunnelsForPages(t *testing.T) {
 // TestPreflightLeavesTheConnectionUsable: 204 has neither a body nor a length, and the next
 // request on the connection has its own answer.
 func TestPreflightLeavesTheConnectionUsable(t *testing.T) {
-	r := newRig(t, rigConfig{upstream: service(t, "http", echo()), cors: corsRules()})
+	inBothLanes(t, checkPreflightLeavesTheConnectionUsable)
+}
+
+func checkPreflightLeavesTheConnectionUsable(t *testing.T, l lane) {
+	r := newRig(t, l, rigConfig{upstream: service(t, "http", echo()), cors: corsRules()})
 	c := r.wire(t)
 	send(t, c, "OPTIONS /items/1 HTTP/1.1\r\nHost: shop.test\r\nOrigin: "+page+"\r\nAccess-Control-Request-Method: GET\r\n\r\n"+
 		"GET /items/1 HTTP/1.1\r\nHost: shop.test\r\nOrigin: "+page+"\r\nAuthorization: Bearer reader\r\n\r\n")

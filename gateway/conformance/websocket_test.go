@@ -1,4 +1,4 @@
-package proxy_test
+package conformance_test
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,8 +84,10 @@ func expectHello(t *testing.T, c io.Writer, r io.Reader) {
 	}
 }
 
-func TestWebSocket(t *testing.T) {
-	r := newRig(t, rigConfig{upstream: socketService(t)})
+func TestWebSocket(t *testing.T) { inBothLanes(t, checkWebSocket) }
+
+func checkWebSocket(t *testing.T, l lane) {
+	r := newRig(t, l, rigConfig{upstream: socketService(t)})
 	t.Run("over HTTP/1.1", func(t *testing.T) {
 		c, b, res := r.openSocket(t, "/socket", "Authorization: Bearer reader\r\nX-Auth-Subject: evil\r\n")
 		if res.StatusCode != 101 || res.Header.Get("X-Subject") != "alice" || res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
@@ -181,9 +184,11 @@ func TestWebSocket(t *testing.T) {
 }
 
 // TestHandshakeIsChecked: what makes no WebSocket opens nothing.
-func TestHandshakeIsChecked(t *testing.T) {
+func TestHandshakeIsChecked(t *testing.T) { inBothLanes(t, checkHandshakeIsChecked) }
+
+func checkHandshakeIsChecked(t *testing.T, l lane) {
 	s, up := newStrictService(t)
-	r := newRig(t, rigConfig{upstream: up})
+	r := newRig(t, l, rigConfig{upstream: up})
 	const begin = "GET /open-socket HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 	for name, fields := range map[string]string{
 		"no version":        "Sec-WebSocket-Key: " + key + "\r\n\r\n",
@@ -212,7 +217,9 @@ func TestHandshakeIsChecked(t *testing.T) {
 }
 
 // TestFalse101: a 101 that does not answer the handshake opens no tunnel.
-func TestFalse101(t *testing.T) {
+func TestFalse101(t *testing.T) { inBothLanes(t, checkFalse101) }
+
+func checkFalse101(t *testing.T, l lane) {
 	const good = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 	for name, fields := range map[string]string{
 		"no accept":        "Connection: Upgrade\r\nUpgrade: websocket\r\n",
@@ -223,7 +230,7 @@ func TestFalse101(t *testing.T) {
 		"no connection":    "Upgrade: websocket\r\n" + good,
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, rigConfig{upstream: rawService(t, func(c net.Conn) {
+			r := newRig(t, l, rigConfig{upstream: rawService(t, func(c net.Conn) {
 				http.ReadRequest(bufio.NewReader(c))
 				io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\n"+fields+"\r\n")
 				io.Copy(io.Discard, c)
@@ -237,7 +244,9 @@ func TestFalse101(t *testing.T) {
 
 // TestTunnelEnds: a tunnel is not a way to stay when the right to be there has
 // gone.
-func TestTunnelEnds(t *testing.T) {
+func TestTunnelEnds(t *testing.T) { inBothLanes(t, checkTunnelEnds) }
+
+func checkTunnelEnds(t *testing.T, l lane) {
 	expectEnd := func(t *testing.T, r *rig, b io.Reader) {
 		t.Helper()
 		if rest, err := io.ReadAll(b); len(rest) != 0 {
@@ -252,7 +261,7 @@ func TestTunnelEnds(t *testing.T) {
 		timeouts := c.upstream.Timeouts
 		c.upstream = socketService(t)
 		c.upstream.Timeouts = timeouts
-		r := newRig(t, c)
+		r := newRig(t, l, c)
 		conn, b, res := r.openSocket(t, path, fields)
 		if res.StatusCode != 101 {
 			t.Fatal(res.Status)
@@ -298,32 +307,40 @@ func TestTunnelEnds(t *testing.T) {
 }
 
 // TestStreamEnds: what holds for tunnels holds for event streams and gRPC.
-func TestStreamEnds(t *testing.T) {
+func TestStreamEnds(t *testing.T) { inBothLanes(t, checkStreamEnds) }
+
+func checkStreamEnds(t *testing.T, l lane) {
 	for _, kind := range []string{"text/event-stream", "application/grpc"} {
-		t.Run(kind, func(t *testing.T) { streamEnds(t, kind) })
+		t.Run(kind, func(t *testing.T) { streamEnds(t, l, kind) })
 	}
 }
 
-func streamEnds(t *testing.T, kind string) {
-	t.Parallel()
-	r := newRig(t, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func streamEnds(t *testing.T, l lane, kind string) {
+	r := newRig(t, l, rigConfig{upstream: service(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", kind)
 		io.WriteString(w, "first")
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}))})
+	bearer := "Authorization: Bearer " + tokenFor("dave", 4*time.Second, "shop.items.read")
+	var all sync.WaitGroup
 	for _, client := range r.clients() {
-		t.Run(client.name, func(t *testing.T) {
-			t.Parallel()
-			res, err := client.Do(client.request(t, "GET", "/items/1", nil, "Authorization: Bearer "+tokenFor("dave", 4*time.Second, "shop.items.read")))
+		all.Go(func() {
+			res, err := client.Do(client.request(t, "GET", "/items/1", nil, bearer))
 			if err != nil {
-				t.Fatal(err)
+				t.Errorf("%s: %v", client.name, err)
+				return
 			}
 			defer res.Body.Close()
 			if text, err := io.ReadAll(res.Body); string(text) != "first" || err == nil {
-				t.Errorf("%q %v", text, err)
+				t.Errorf("%s: %q %v", client.name, text, err)
 			}
-			r.next(t, "the stream", func(x record) bool { return x.Err != nil && x.reason == gate.ReasonAllowed })
 		})
+	}
+	all.Wait()
+	for _, x := range r.wait(t, len(r.clients())) {
+		if x.Err == nil || x.reason != gate.ReasonAllowed {
+			t.Errorf("%+v", x)
+		}
 	}
 }
