@@ -56,9 +56,11 @@ func (t *turn) gather() error {
 	}
 	for int64(len(t.in.rest())) < t.length {
 		limit := t.pace.Limits.BodyIdle
-		t.c.read.within(time.Now(), limit, slackOf(limit))
+		t.c.read.within(t.now, limit, slackOf(limit))
 		n, err := t.c.plain.Read(t.in.buf[t.in.w:])
 		t.in.w += n
+		t.now = time.Now()
+		t.pace.Touch()
 		switch {
 		case n > 0:
 		case t.c.Cut():

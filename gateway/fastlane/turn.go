@@ -246,6 +246,7 @@ func (t *turn) refuse(err error) {
 	}
 	t.drainSmallBody(err)
 	a := t.x.Refuse(t.lane.ctx, err)
+	t.now = time.Now() // the wait for keys or for a body may have been long
 	t.outcome.Status = a.Status
 	if a.Status == 499 {
 		t.closes = true
@@ -256,7 +257,7 @@ func (t *turn) refuse(err error) {
 	for _, f := range a.Fields {
 		t.appendField(f.Name, f.Value)
 	}
-	t.appendField("Date", date(time.Now()))
+	t.appendField("Date", date(t.now))
 	t.endHead()
 	if t.head.method != http.MethodHead {
 		t.out = append(t.out, a.Body...)
@@ -373,6 +374,10 @@ func (t *turn) dropFar() {
 	}
 }
 
+// mostRecord is what is written to a client at once over TLS: a record that a
+// time limit has broken off cannot be gone on with.
+const mostRecord = 16 << 10
+
 // write sends p to the client, as slowly as it reads, but not slower than it
 // may.
 func (t *turn) write(p []byte) error {
@@ -381,29 +386,40 @@ func (t *turn) write(p []byte) error {
 		limit = t.up.cfg.Timeouts.WriteIdle
 	}
 	for {
-		t.c.write.within(t.now, limit, slackOf(limit))
-		n, err := t.c.plain.Write(p)
-		if err == nil {
-			return nil
+		piece := p
+		if t.c.Secure() {
+			piece = p[:min(len(p), mostRecord)]
 		}
+		t.c.write.within(t.now, limit, slackOf(limit))
+		n, err := t.c.plain.Write(piece)
 		p = p[n:]
 		switch {
+		case err == nil && len(p) == 0:
+			return nil
 		case t.c.Cut():
 			return gate.ErrDrained
-		case !isTimeout(err):
+		case err != nil && !isTimeout(err):
 			return gate.ErrGone
-		case n == 0 || !t.paced:
+		case err != nil && (n == 0 || !t.paced):
 			return gate.ErrSlowReader
 		}
-		t.c.write.forget()
-		t.now = time.Now()
-		if t.from != nil {
-			continue // it is watched
-		}
-		if err := t.judge(); err != nil {
+		if err := t.written(err != nil); err != nil {
 			return err
 		}
 	}
+}
+
+// written looks, between two writes of one piece, whether there may be another.
+func (t *turn) written(late bool) error {
+	if late {
+		t.c.write.forget()
+	}
+	t.now = time.Now()
+	t.pace.Touch()
+	if t.from != nil || !t.paced {
+		return nil // it is watched, or short
+	}
+	return t.judge()
 }
 
 // date is the Date field of this second (RFC 9110 section 6.6.1).
