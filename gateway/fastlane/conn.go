@@ -20,12 +20,14 @@ type conn struct {
 	read  deadline
 	write deadline
 
-	// What try has found, for await.
-	try    func(fd uintptr) bool
+	// What readable has left for await.
+	ready  func(fd uintptr) bool // readable, bound once
 	turn   *turn
+	served bool // the turn's exchange is over
 	failed error
 
-	glance *glance // made when it is first needed
+	glance *glance   // made when it is first needed
+	since  time.Time // when the last request was over
 
 	idle    sync.Mutex // guards waiting, and the read deadline while waiting
 	waiting bool
@@ -35,10 +37,8 @@ func newConn(l *Lane, c *dataport.Conn) *conn {
 	own := &conn{Conn: c, lane: l, plain: c}
 	if !c.Secure() {
 		own.plain = c.Socket()
-		if s, ok := own.plain.(syscall.Conn); ok && canTry {
-			own.raw, _ = s.SyscallConn() // without it there is another way
-			own.try = own.tryRead
-		}
+		own.raw = rawOf(own.plain)
+		own.ready = own.readable
 	}
 	own.read.arm = own.plain.SetReadDeadline
 	own.write.arm = own.plain.SetWriteDeadline
@@ -51,7 +51,11 @@ func (c *conn) serve() {
 	defer c.Close()
 	t := c.first()
 	for t != nil {
-		again := t.serve()
+		if !c.served {
+			t.exchange()
+		}
+		c.served = false
+		again := t.settle()
 		switch {
 		case !again:
 			t.release()
@@ -59,8 +63,9 @@ func (c *conn) serve() {
 		case t.in.r < t.in.w: // the next request is there already
 			t.in.keep()
 		default:
+			now := t.now
 			t.release()
-			t = c.await()
+			t = c.await(now)
 		}
 	}
 }
@@ -81,27 +86,48 @@ func (c *conn) first() *turn {
 	return t
 }
 
-// await waits for the next request and reads what comes first of it. It
-// returns nil when there is none: the client has closed, the time is up, or the
-// port drains.
-func (c *conn) await() *turn {
-	c.startWaiting()
-	t, err := c.readFirst()
-	interrupted := c.stopWaiting()
-	if err != nil && interrupted && isTimeout(err) {
-		t = c.lastLook() // what came in the moment of the interruption
+// await waits for the next request and reads what comes first of it; most
+// requests it serves itself, see readable. It returns the turn of one that
+// needs more, or of one behind which the connection ends; nil where there is
+// none: the client has closed, the time is up, or the port drains.
+func (c *conn) await(now time.Time) *turn {
+	c.startWaiting(now)
+	for {
+		t, err := c.readFirst()
+		interrupted := c.stopWaiting()
+		switch {
+		case err == nil || !isTimeout(err):
+			return t
+		case interrupted:
+			return c.lastLook() // what came in the moment of the interruption
+		}
+		now := time.Now()
+		left := c.lane.cfg.IdleTimeout - now.Sub(c.since)
+		if left <= 0 {
+			return nil
+		}
+		c.keepWaiting(now, left, slackOf(left))
 	}
-	if t == nil {
-		return nil
-	}
-	c.Become(dataport.StateActive)
-	return t
 }
 
-func (c *conn) startWaiting() {
-	limit := c.lane.cfg.IdleTimeout
+// firstLook is how long an idle connection waits for the poller alone, before it
+// is read from once more: the poller reports a client's end together with the
+// last bytes before it, and only once.
+const firstLook = time.Second
+
+// startWaiting begins to wait for a request; now is when the last one was over.
+func (c *conn) startWaiting(now time.Time) {
+	c.since = now
+	if limit := c.lane.cfg.IdleTimeout; c.raw == nil || limit < firstLook {
+		c.keepWaiting(now, limit, slackOf(limit))
+	} else {
+		c.keepWaiting(now, firstLook, firstLook)
+	}
+}
+
+func (c *conn) keepWaiting(now time.Time, limit, slack time.Duration) {
 	c.idle.Lock()
-	c.read.within(time.Now(), limit, slackOf(limit))
+	c.read.within(now, limit, slack)
 	c.waiting = true
 	c.idle.Unlock()
 	c.Become(dataport.StateIdle)
@@ -110,12 +136,13 @@ func (c *conn) startWaiting() {
 // stopWaiting reports whether endIdle has set the time limit meanwhile.
 func (c *conn) stopWaiting() (interrupted bool) {
 	c.idle.Lock()
-	defer c.idle.Unlock()
 	interrupted = !c.waiting
 	c.waiting = false
 	if interrupted {
 		c.read.forget()
 	}
+	c.idle.Unlock()
+	c.Become(dataport.StateActive)
 	return interrupted
 }
 
@@ -128,18 +155,16 @@ func (c *conn) endIdle() {
 	}
 }
 
-// readFirst reads what comes first of a request.
+// readFirst waits until something has come that is to be served by serve.
 func (c *conn) readFirst() (*turn, error) {
 	if c.raw == nil {
 		return c.readHolding()
 	}
 	c.turn, c.failed = nil, nil
-	if err := c.raw.Read(c.try); err != nil {
+	if err := c.raw.Read(c.ready); err != nil {
 		return nil, err
 	}
-	t := c.turn
-	c.turn = nil
-	return t, c.failed
+	return c.turn, c.failed
 }
 
 // readHolding is for TLS, which has buffers of its own anyway.
@@ -167,7 +192,7 @@ func (c *conn) lastLook() *turn {
 		return nil
 	}
 	c.turn, c.failed = nil, nil
-	if err := c.raw.Control(func(fd uintptr) { c.try(fd) }); err != nil {
+	if err := c.raw.Control(func(fd uintptr) { c.take(fd) }); err != nil {
 		return nil
 	}
 	return c.turn

@@ -2,11 +2,19 @@
 
 package fastlane
 
-import "net"
+import (
+	"net"
+	"syscall"
+)
 
-const canTry = false
+// rawOf knows Unix only: elsewhere a connection that waits holds a buffer.
+func rawOf(net.Conn) syscall.RawConn { return nil }
 
-func (c *conn) tryRead(uintptr) bool { return true }
+func (c *conn) readable(uintptr) bool { return true }
+
+func (c *conn) take(uintptr) (found, all bool) { return false, true }
+
+func (f *far) readable(uintptr) bool { return true }
 
 // glance knows Unix only: elsewhere a connection's end shows when it is used.
 type glance struct{}

@@ -7,31 +7,112 @@ import (
 	"syscall"
 )
 
-// canTry: a socket can be read without holding a buffer while nothing comes.
-const canTry = true
+// rawOf is how a socket is read without waiting; nil for what is no socket.
+func rawOf(c net.Conn) syscall.RawConn {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
 
-// tryRead reads from a socket that may have nothing. It takes a turn, and so a
-// buffer, only for bytes that are there. It returns false to be called again
-// when something has come.
-func (c *conn) tryRead(fd uintptr) bool {
-	t := c.lane.turn(c)
+// readable is called when something may have come, and serves it: a request
+// that has come whole, which needs nothing more of the client, is answered here,
+// and the next one waited for by returning false. A read which would only find
+// that the client is not as fast as that is saved: the poller calls again
+// whatever has come since. Everything else is left to serve by returning true.
+//
+// The socket must not be read or closed otherwise from within.
+func (c *conn) readable(fd uintptr) bool {
 	for {
-		n, err := syscall.Read(int(fd), t.in.buf)
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case n > 0:
-			t.in.w = n
-			c.turn = t
+		found, all := c.take(fd)
+		if !found {
+			return c.failed != nil
+		}
+		t := c.turn
+		if !t.arrived() {
 			return true
 		}
+		c.stopWaiting()
+		t.exchange()
+		if t.ends() || t.in.r < t.in.w {
+			c.served = true
+			return true
+		}
+		c.turn = nil
+		c.startWaiting(t.now)
 		t.release()
-		if err == syscall.EAGAIN {
+		if all {
 			return false
 		}
+	}
+}
+
+// take reads what is there into a new turn. A buffer is held only for bytes that
+// have come. all says that there was no more.
+func (c *conn) take(fd uintptr) (found, all bool) {
+	t := c.lane.turn(c)
+	n, err := syscall.Read(int(fd), t.in.buf)
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), t.in.buf)
+	}
+	if n > 0 {
+		t.in.w, c.turn = n, t
+		return true, n < len(t.in.buf)
+	}
+	t.release()
+	if err != syscall.EAGAIN {
 		c.failed = orEOF(err)
+	}
+	return false, true
+}
+
+// readable looks, sends and reads, in this order: see sendAndWait. It returns
+// true when there is no more to wait for.
+func (f *far) readable(fd uintptr) bool {
+	if f.step == waiting {
+		return f.receive(fd)
+	}
+	n, err := syscall.Read(int(fd), f.in[:1])
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), f.in[:1])
+	}
+	if n >= 0 || err != syscall.EAGAIN {
 		return true
 	}
+	f.step = waiting
+	return !f.transmit(fd)
+}
+
+// transmit writes the request, and reports whether all of it has gone.
+func (f *far) transmit(fd uintptr) bool {
+	n, err := syscall.Write(int(fd), f.out)
+	if n > 0 {
+		f.told = true
+		f.out = f.out[n:]
+	}
+	if err != nil && err != syscall.EAGAIN && err != syscall.EINTR && !f.told {
+		f.failed = err
+	}
+	return len(f.out) == 0
+}
+
+// receive reads what has come of the answer.
+func (f *far) receive(fd uintptr) bool {
+	n, err := syscall.Read(int(fd), f.in)
+	switch {
+	case n > 0:
+		f.n, f.heard = n, true
+	case err == syscall.EAGAIN, err == syscall.EINTR:
+		return false
+	default:
+		f.failed = orEOF(err)
+	}
+	return true
 }
 
 // glance looks into a socket without waiting. It is made once for a connection,
@@ -46,12 +127,10 @@ type glance struct {
 
 // newGlance is nil for what is no socket.
 func newGlance(c net.Conn) *glance {
-	s, ok := c.(syscall.Conn)
-	if !ok {
+	g := &glance{raw: rawOf(c)}
+	if g.raw == nil {
 		return nil
 	}
-	g := &glance{}
-	g.raw, _ = s.SyscallConn()
 	g.look = func(fd uintptr) {
 		g.n, _, g.error = syscall.Recvfrom(int(fd), g.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	}
@@ -60,7 +139,7 @@ func newGlance(c net.Conn) *glance {
 
 // see looks for something to read: bytes, or the peer's end.
 func (g *glance) see() (something, ended bool) {
-	if g == nil || g.raw == nil {
+	if g == nil {
 		return false, false
 	}
 	if g.raw.Control(g.look) != nil {

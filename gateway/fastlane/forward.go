@@ -115,25 +115,69 @@ func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// try sends the request over one connection.
+// try sends the request over one connection, and reads the head of the answer.
 func (t *turn) try(fresh bool) (err error) {
-	if t.far, err = t.up.take(t.lane.ctx, t.now, fresh); err != nil {
+	whole := t.upload.whole.Load()
+	t.back.r, t.back.w = 0, 0
+	for {
+		if t.far, err = t.up.take(t.lane.ctx, t.now, fresh, !whole); err != nil {
+			return err
+		}
+		f := t.far
+		f.heard, f.told = false, false
+		if !f.reused {
+			t.now = time.Now() // dialling took its time
+		}
+		sent := t.now
+		switch {
+		case !whole:
+			if err = t.send(t.out); err == nil {
+				t.uploadTo(f)
+			}
+		case f.raw != nil:
+			err = t.sendAndWait()
+		default:
+			err = t.send(t.out)
+		}
+		if err == errStale {
+			t.dropFar()
+			continue
+		}
+		if err == nil {
+			err = t.readAnswer()
+		}
+		t.outcome.Upstream = t.now.Sub(sent)
 		return err
 	}
-	t.far.heard, t.far.told = false, false
-	if fresh || !t.far.reused {
-		t.now = time.Now() // dialling took its time
-	}
-	sent := t.now
-	if err := t.send(t.out); err != nil {
+}
+
+// sendAndWait sends a request that is whole over a plain socket, and waits for
+// the first bytes of its answer, with as few system calls as there can be: the
+// look that shows the connection to be clean is also the read after which the
+// poller reports what comes.
+func (t *turn) sendAndWait() error {
+	f := t.far
+	f.out, f.in, f.step, f.n, f.failed = t.out, t.back.buf, looking, 0, nil
+	f.read.within(t.now, t.tick, t.tick)
+	err := f.raw.Read(f.ready)
+	out := f.out
+	f.out, f.in = nil, nil
+	switch {
+	case f.step == looking:
+		return errStale
+	case f.failed != nil:
+		return f.failed
+	case len(out) > 0:
+		return t.send(out) // the socket takes no more for now
+	case err == nil:
+		t.now = time.Now()
+		t.back.w = f.n
+		return nil
+	case !isTimeout(err):
 		return err
 	}
-	if !t.upload.whole.Load() {
-		t.uploadTo(t.far)
-	}
-	err = t.readAnswer()
-	t.outcome.Upstream = t.now.Sub(sent)
-	return err
+	f.read.forget()
+	return t.check()
 }
 
 // writeRequest makes the request that was judged: no byte of it but field
@@ -211,7 +255,6 @@ func (t *turn) send(p []byte) error {
 
 // readAnswer reads heads until the final one, and passes interim ones on.
 func (t *turn) readAnswer() error {
-	t.back.r, t.back.w = 0, 0
 	looked, interim := 0, 0
 	for {
 		end, next, err := endOfHead(t.back.rest(), looked)

@@ -44,6 +44,7 @@ type turn struct {
 	answer   answerHead
 	upload   upload
 	answered bool // the final answer's head has gone to the client
+	parsed   bool // the head is there already
 	paced    bool // the pace was started
 	clean    bool // the connection to the service may be used again
 	tunnels  bool // a tunnel stands
@@ -84,13 +85,6 @@ func (t *turn) release() {
 	t.lane.turns.Put(t)
 }
 
-// serve is the life of one request. It returns whether the connection goes on.
-func (t *turn) serve() (again bool) {
-	t.exchange()
-	t.takeBehind()
-	return t.settle()
-}
-
 // exchange is the request and its answer.
 func (t *turn) exchange() {
 	defer t.end() // one record, whatever happens below
@@ -112,7 +106,11 @@ func (t *turn) begin() error {
 	t.tunnels, t.partedAt = false, time.Time{}
 	t.far, t.from, t.up, t.length, t.outcome = nil, nil, nil, 0, gate.Outcome{}
 	t.upload.reset()
-	err := t.readHead()
+	var err error
+	if !t.parsed {
+		err = t.readHead()
+	}
+	t.parsed = false
 	if err != nil {
 		t.head = requestHead{fields: t.head.fields}
 		t.head.reset()
@@ -121,6 +119,21 @@ func (t *turn) begin() error {
 	t.lane.gate.Begin(&t.x, &t.req)
 	t.now = t.x.Started()
 	return err
+}
+
+// arrived reports that a whole request is there, body and all, and that it asks
+// for nothing but an answer. Its head is then parsed.
+func (t *turn) arrived() bool {
+	end, _, err := endOfHead(t.in.rest(), 0)
+	if err != nil || end == 0 || int64(end) > t.lane.cfg.HeadMax || t.head.parse(t.in.buf[:end]) != nil {
+		return false
+	}
+	length, err := requestLength(&t.head)
+	if err != nil || length < 0 || length > int64(t.in.w-end) || len(t.head.Values("Upgrade")) > 0 {
+		return false
+	}
+	t.headSize, t.in.r, t.parsed = int64(end), end, true
+	return true
 }
 
 // readHead reads until the head's end and parses it.
@@ -327,17 +340,20 @@ func (t *turn) unread() bool {
 	return !t.readable || t.length != 0 && !t.upload.whole.Load()
 }
 
-// settle leaves the connection to the service and the client's in the state in
-// which the next request finds them, and reports whether there may be one.
+// ends reports that the client's connection does not outlive this answer.
+func (t *turn) ends() bool { return t.closes || t.outcome.Err != nil || t.unread() }
+
+// settle leaves the connection as the next request finds it, and reports whether
+// there may be one.
 func (t *turn) settle() (again bool) {
+	t.takeBehind()
 	switch {
+	case !t.ends():
+		return true
 	case t.outcome.Err != nil && t.head.minor == 0:
 		t.c.Abort() // for HTTP/1.0 the end of the connection may be the end of the answer
-	case t.outcome.Err != nil:
-	case t.unread(), t.closes && t.in.r < t.in.w:
+	case t.outcome.Err == nil && (t.unread() || t.in.r < t.in.w):
 		t.c.linger()
-	case !t.closes:
-		return true
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/scopegate/scopegate/gateway/gate"
@@ -113,6 +114,7 @@ func (u *Upstream) Close() {
 // far is a connection to a service.
 type far struct {
 	net.Conn
+	raw    syscall.RawConn // of a plain socket
 	glance *glance
 	read   deadline
 	write  deadline
@@ -120,12 +122,28 @@ type far struct {
 	reused bool
 	told   bool // something of the request was written
 	heard  bool // something of its answer was read
+
+	// What sendAndWait shares with ready, which is bound once.
+	ready   func(fd uintptr) bool
+	step    int
+	out, in []byte
+	n       int
+	failed  error
 }
 
-// take returns a connection: the one used last, if it is clean, or a new one.
-// It never waits for another request's: more than the service may have is
+// The steps of sending a request and waiting for its answer.
+const (
+	looking = iota // for something that nobody asked for
+	waiting
+)
+
+// errStale is a connection that cannot be used again. Nothing was sent over it.
+var errStale = errors.New("the service has closed the connection or sent something unasked")
+
+// take returns a connection: the one used last, or a new one. With look it is
+// known to be clean; without, the caller has to look before it writes. It never waits for another request's: more than the service may have is
 // [gate.ReasonOverloaded] at once.
-func (u *Upstream) take(ctx context.Context, now time.Time, fresh bool) (*far, error) {
+func (u *Upstream) take(ctx context.Context, now time.Time, fresh, look bool) (*far, error) {
 	for !fresh {
 		f := u.pop()
 		if f == nil {
@@ -133,7 +151,11 @@ func (u *Upstream) take(ctx context.Context, now time.Time, fresh bool) (*far, e
 		}
 		// Bytes that nobody asked for must not become the next caller's answer
 		// (hardening: a service that answers twice poisons a shared connection).
-		if something, _ := f.glance.see(); something || now.Sub(f.since) > idleUpstream {
+		stale := now.Sub(f.since) > idleUpstream
+		if !stale && (look || f.raw == nil) {
+			stale, _ = f.glance.see()
+		}
+		if stale {
 			u.drop(f)
 			continue
 		}
@@ -148,7 +170,8 @@ func (u *Upstream) take(ctx context.Context, now time.Time, fresh bool) (*far, e
 		u.leave()
 		return nil, &gate.Refusal{Reason: gate.ReasonUpstreamUnreachable, Err: err}
 	}
-	f := &far{Conn: c, glance: newGlance(below(c))}
+	f := &far{Conn: c, raw: rawOf(c), glance: newGlance(below(c))}
+	f.ready = f.readable
 	f.read.arm, f.write.arm = c.SetReadDeadline, c.SetWriteDeadline
 	return f, nil
 }
