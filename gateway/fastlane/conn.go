@@ -23,7 +23,8 @@ type conn struct {
 	// What readable has left for await.
 	ready  func(fd uintptr) bool // readable, bound once
 	turn   *turn
-	served bool // the turn's exchange is over
+	fd     uintptr // while readable runs; else noSocket
+	served bool    // the turn's exchange is over
 	failed error
 
 	glance *glance   // made when it is first needed
@@ -33,8 +34,10 @@ type conn struct {
 	waiting bool
 }
 
+const noSocket = ^uintptr(0)
+
 func newConn(l *Lane, c *dataport.Conn) *conn {
-	own := &conn{Conn: c, lane: l, plain: c}
+	own := &conn{Conn: c, lane: l, plain: c, fd: noSocket}
 	if !c.Secure() {
 		own.plain = c.Socket()
 		own.raw = rawOf(own.plain)
@@ -161,7 +164,9 @@ func (c *conn) readFirst() (*turn, error) {
 		return c.readHolding()
 	}
 	c.turn, c.failed = nil, nil
-	if err := c.raw.Read(c.ready); err != nil {
+	err := c.raw.Read(c.ready)
+	c.fd = noSocket
+	if err != nil {
 		return nil, err
 	}
 	return c.turn, c.failed

@@ -38,6 +38,7 @@ func (c *conn) readable(fd uintptr) bool {
 			return true
 		}
 		c.stopWaiting()
+		c.fd = fd
 		t.exchange()
 		if t.ends() || t.in.r < t.in.w {
 			c.served = true
@@ -52,13 +53,23 @@ func (c *conn) readable(fd uintptr) bool {
 	}
 }
 
+// writeSome writes what the socket takes at once, where readable has it in hand,
+// and returns what is left for the ordinary way.
+func (c *conn) writeSome(p []byte) []byte {
+	if c.fd == noSocket {
+		return p
+	}
+	n, _ := writeNow(c.fd, p) // an error shows again in the ordinary way
+	return p[max(n, 0):]
+}
+
 // take reads what is there into a new turn. A buffer is held only for bytes that
 // have come. all says that there was no more.
 func (c *conn) take(fd uintptr) (found, all bool) {
 	t := c.lane.turn(c)
-	n, err := syscall.Read(int(fd), t.in.buf)
+	n, err := readNow(fd, t.in.buf)
 	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), t.in.buf)
+		n, err = readNow(fd, t.in.buf)
 	}
 	if n > 0 {
 		t.in.w, c.turn = n, t
@@ -77,9 +88,9 @@ func (f *far) readable(fd uintptr) bool {
 	if f.step == waiting {
 		return f.receive(fd)
 	}
-	n, err := syscall.Read(int(fd), f.in[:1])
+	n, err := readNow(fd, f.in[:1])
 	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), f.in[:1])
+		n, err = readNow(fd, f.in[:1])
 	}
 	if n >= 0 || err != syscall.EAGAIN {
 		return true
@@ -90,7 +101,7 @@ func (f *far) readable(fd uintptr) bool {
 
 // transmit writes the request, and reports whether all of it has gone.
 func (f *far) transmit(fd uintptr) bool {
-	n, err := syscall.Write(int(fd), f.out)
+	n, err := writeNow(fd, f.out)
 	if n > 0 {
 		f.told = true
 		f.out = f.out[n:]
@@ -103,7 +114,7 @@ func (f *far) transmit(fd uintptr) bool {
 
 // receive reads what has come of the answer.
 func (f *far) receive(fd uintptr) bool {
-	n, err := syscall.Read(int(fd), f.in)
+	n, err := readNow(fd, f.in)
 	switch {
 	case n > 0:
 		f.n, f.heard = n, true

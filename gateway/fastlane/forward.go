@@ -33,7 +33,7 @@ func (t *turn) forward() error {
 func (t *turn) startPace() {
 	t.now = time.Now()
 	t.pace.Limits, t.pace.Allowed, t.pace.End = t.up.cfg.Timeouts, t.allowed, t.x.Deadline()
-	t.pace.Start()
+	t.pace.Start(t.now)
 	t.paced, t.judged = true, t.now
 	t.tick = min(t.pace.First(), gate.Recheck)
 }

@@ -397,6 +397,9 @@ const mostRecord = 16 << 10
 // write sends p to the client, as slowly as it reads, but not slower than it
 // may.
 func (t *turn) write(p []byte) error {
+	if p = t.c.writeSome(p); len(p) == 0 {
+		return nil
+	}
 	limit := 30 * time.Second
 	if t.up != nil {
 		limit = t.up.cfg.Timeouts.WriteIdle

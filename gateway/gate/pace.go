@@ -87,9 +87,9 @@ type Pace struct {
 	retired time.Time   // when an ordinary answer was first not allowed any more
 }
 
-// Start starts the clock. Limits, Allowed and End must have been set.
-func (p *Pace) Start() {
-	p.begun, p.retired = time.Now(), time.Time{}
+// Start starts the clock at now. Limits, Allowed and End must have been set.
+func (p *Pace) Start(now time.Time) {
+	p.begun, p.retired = now, time.Time{}
 	p.moved.Store(0)
 	p.phase.Store(int32(Awaiting))
 	p.taking.Store(false)

@@ -23,7 +23,7 @@ type watch struct {
 // start begins watching. The exported fields of the pace, and stop, must have
 // been set.
 func (w *watch) start() {
-	w.Start()
+	w.Start(time.Now())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(w.First(), w.check)
