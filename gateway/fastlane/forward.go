@@ -360,7 +360,7 @@ func (t *turn) check() error {
 	switch {
 	case t.tunnels && t.parted():
 		return errParted
-	case !t.tunnels && !t.upload.begun && t.c.gone():
+	case !t.tunnels && t.upload.whole.Load() && t.c.gone():
 		return gate.ErrGone
 	}
 	return t.judge()

@@ -142,7 +142,7 @@ func (t *turn) relayed(piece []byte, n int) error {
 		return err
 	}
 	t.outcome.BytesOut += int64(n)
-	if t.from != nil || t.now.Sub(t.judged) < gate.Recheck {
+	if t.watched || t.now.Sub(t.judged) < gate.Recheck {
 		return nil
 	}
 	return t.judge()

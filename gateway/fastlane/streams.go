@@ -46,13 +46,14 @@ func (s *streams) Close() { s.CloseIdleConnections() }
 func (t *turn) forwardStream() error {
 	ctx, cancel := context.WithCancelCause(t.lane.ctx)
 	defer cancel(nil)
-	defer t.watch(cancel)()
-	out := t.streamRequest(ctx, cancel)
+	interims := make(chan interim, gate.MostInterim)
+	out := t.streamRequest(httptrace.WithClientTrace(ctx, collect(interims)), cancel)
 	if out.Body != nil {
 		defer out.Body.Close() // lets go of whoever still writes into it
 	}
+	defer t.watch(cancel)()
 	sent := time.Now()
-	res, err := t.up.h2.RoundTrip(out)
+	res, err := t.roundTrip(out, interims, cancel)
 	if err != nil {
 		return t.faultOf(errors.Join(context.Cause(ctx), err))
 	}
@@ -67,6 +68,60 @@ func (t *turn) forwardStream() error {
 		return t.faultOf(errors.Join(context.Cause(ctx), err))
 	}
 	return nil
+}
+
+// interim is a 1xx answer.
+type interim struct {
+	status int
+	fields http.Header
+}
+
+// collect hands 1xx answers over. It runs where all of a connection's streams are
+// read, and so waits for nobody.
+func collect(to chan<- interim) *httptrace.ClientTrace {
+	n := 0
+	return &httptrace.ClientTrace{Got1xxResponse: func(status int, from textproto.MIMEHeader) error {
+		if status == http.StatusSwitchingProtocols {
+			return gate.ErrUnasked // HTTP/2 has no such answer (RFC 9113 section 8.6)
+		}
+		if n++; n > gate.MostInterim {
+			return gate.ErrInterim
+		}
+		to <- interim{status, http.Header(from)} // there is room for all
+		return nil
+	}}
+}
+
+// roundTrip waits for the final answer, and passes interim ones on meanwhile.
+func (t *turn) roundTrip(out *http.Request, interims <-chan interim, cancel context.CancelCauseFunc) (res *http.Response, err error) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		res, err = t.up.h2.RoundTrip(out)
+	}()
+	for {
+		select {
+		case i := <-interims:
+			t.answer.take(i.status, i.fields)
+			t.now = time.Now()
+			if failed := t.relayInterim(); failed != nil {
+				cancel(failed)
+				<-over
+				return nil, errors.Join(failed, err, closeBody(res))
+			}
+		case <-over:
+			if len(interims) == 0 {
+				return res, err
+			}
+		}
+	}
+}
+
+func closeBody(res *http.Response) error {
+	if res == nil {
+		return nil
+	}
+	return res.Body.Close()
 }
 
 // lengthOf is answerLength for an answer that net/http has read.
@@ -99,6 +154,7 @@ func (h *answerHead) take(status int, from http.Header) {
 func (t *turn) watch(cancel context.CancelCauseFunc) (stop func()) {
 	done, over := make(chan struct{}), make(chan struct{})
 	wait := t.tick
+	t.watched = true
 	go func() {
 		defer close(over)
 		for {
@@ -112,7 +168,7 @@ func (t *turn) watch(cancel context.CancelCauseFunc) (stop func()) {
 			case err != nil:
 			case t.c.Cut():
 				err = gate.ErrDrained
-			case !t.upload.begun && t.c.gone():
+			case t.upload.whole.Load() && t.c.gone():
 				err = gate.ErrGone
 			}
 			if err != nil {
@@ -126,6 +182,7 @@ func (t *turn) watch(cancel context.CancelCauseFunc) (stop func()) {
 	return func() {
 		close(done)
 		<-over
+		t.watched = false
 		t.c.write.forget()
 	}
 }
@@ -141,7 +198,7 @@ func (t *turn) streamRequest(ctx context.Context, cancel context.CancelCauseFunc
 		URL: &url.URL{Scheme: "http", Host: t.up.cfg.Address, Opaque: strings.Clone(t.x.Request().Path),
 			RawQuery: strings.Clone(query), ForceQuery: has},
 		Header: http.Header{},
-	}).WithContext(httptrace.WithClientTrace(ctx, t.interims()))
+	}).WithContext(ctx)
 	if out.Host == "" {
 		out.Host = t.up.cfg.Host
 	}
@@ -179,19 +236,6 @@ func (t *turn) streamBody(cancel context.CancelCauseFunc) io.ReadCloser {
 		wake:   func() { cancel(t.upload.failure.Load()) },
 	})
 	return in
-}
-
-// interims passes 1xx answers on.
-func (t *turn) interims() *httptrace.ClientTrace {
-	n := 0
-	return &httptrace.ClientTrace{Got1xxResponse: func(status int, from textproto.MIMEHeader) error {
-		if n++; n > gate.MostInterim {
-			return gate.ErrInterim
-		}
-		t.answer.take(status, http.Header(from))
-		t.now = time.Now()
-		return t.relayInterim()
-	}}
 }
 
 // trailers are the fields that came behind the body.

@@ -46,6 +46,7 @@ type turn struct {
 	answered bool // the final answer's head has gone to the client
 	parsed   bool // the head is there already
 	paced    bool // the pace was started
+	watched  bool // and a goroutine judges it
 	clean    bool // the connection to the service may be used again
 	tunnels  bool // a tunnel stands
 	partedAt time.Time
@@ -435,8 +436,8 @@ func (t *turn) written(late bool) error {
 	}
 	t.now = time.Now()
 	t.pace.Touch()
-	if t.from != nil || !t.paced {
-		return nil // it is watched, or short
+	if t.watched || !t.paced {
+		return nil // somebody else judges, or it is short
 	}
 	return t.judge()
 }
