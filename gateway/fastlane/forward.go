@@ -139,7 +139,7 @@ func (t *turn) try(fresh bool) (err error) {
 		default:
 			err = t.send(t.out)
 		}
-		if err == errStale {
+		if err == errStale && f.reused {
 			t.dropFar()
 			continue
 		}
