@@ -90,8 +90,7 @@ func (t *turn) ask() error {
 	fresh := false
 	for {
 		err := t.try(fresh)
-		var named *gate.Refusal
-		if err == nil || fresh || errors.As(err, &named) || !t.mayRepeat() {
+		if err == nil || fresh || !t.mayRepeat(err) {
 			return err
 		}
 		t.dropFar()
@@ -103,8 +102,9 @@ func (t *turn) ask() error {
 // is used again. A request is sent once more, over a new connection, if nothing
 // came back and either nothing of it went out or it is safe and has no body
 // (RFC 9110 section 9.2.2). A POST is never sent twice.
-func (t *turn) mayRepeat() bool {
-	if !t.far.reused || t.far.heard || t.upload.begun {
+func (t *turn) mayRepeat(err error) bool {
+	var named *gate.Refusal
+	if errors.As(err, &named) || !t.far.reused || t.far.heard || t.upload.begun {
 		return false
 	}
 	return !t.far.told || t.length == 0 && isSafe(t.x.Method())

@@ -118,6 +118,11 @@ func (s *Sidecar) Serve(ctx context.Context, data, admin net.Listener) error {
 	defer stop()
 	s.verifying.start(life, s.current.Load().verifier)
 	defer s.verifying.stop()
+	defer func() {
+		for _, up := range s.current.Load().upstreams {
+			up.Close() // nobody comes for what is kept of it
+		}
+	}()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	background.Go(func() { s.watch(watching) })
