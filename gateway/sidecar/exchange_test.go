@@ -22,6 +22,7 @@ func newWire(t testing.TB, path string, authorized bool) *wire {
 	w.service.Close()
 	service := listen(t)
 	w.service.URL = "http://" + service.Addr().String()
+	t.Cleanup(func() { service.Close() })
 	go plainService(service)
 	w.write("gateway.yaml", w.config(""))
 	w.ready()
