@@ -30,12 +30,18 @@ func requestLength(h *requestHead) (int64, error) {
 		return oneLength(lengths)
 	case len(lengths) > 0, len(codings) > 1, h.minor == 0:
 		return 0, errFraming // sections 6.1 and 6.3
-	case strings.EqualFold(codings[0], "chunked"):
+	case isChunked(codings[0]):
 		return chunked, nil
 	case knownAlone(codings[0]):
 		return 0, errCoding // section 6.1: 501
 	}
 	return 0, errFraming
+}
+
+// isChunked ignores the case of ASCII letters only: Unicode has a K (U+212A) that
+// folds to k, and that no other reader takes for one.
+func isChunked(coding string) bool {
+	return len(coding) == len("chunked") && strings.EqualFold(coding, "chunked")
 }
 
 // knownAlone tells a coding that is merely not spoken here from one that is
@@ -68,7 +74,7 @@ func oneLength(lines []string) (n int64, err error) {
 // that has one and no body, as to HEAD; else -1.
 func answerLength(h *answerHead, method string) (length, declared int64, err error) {
 	codings, lengths := h.Values("Transfer-Encoding"), h.Values("Content-Length")
-	if len(codings) > 0 && (len(lengths) > 0 || len(codings) > 1 || h.minor == 0 || !strings.EqualFold(codings[0], "chunked")) {
+	if len(codings) > 0 && (len(lengths) > 0 || len(codings) > 1 || h.minor == 0 || !isChunked(codings[0])) {
 		return 0, -1, errFraming
 	}
 	n := int64(-1)

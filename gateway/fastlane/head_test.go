@@ -124,6 +124,7 @@ func TestRequestLength(t *testing.T) {
 		{"Transfer-Encoding: \"chunked\"", -9},
 		{"Transfer-Encoding: xchunked", -9},
 		{"Transfer-Encoding: ,chunked", -9},
+		{"Transfer-Encoding: chun\u212Aed", -9}, // the Kelvin sign is no k
 		{"Transfer-Encoding:", -9},
 		{"Transfer-Encoding: gzip", -9},
 		{"Transfer-Encoding: identity", -9},

@@ -31,8 +31,16 @@ func (t *turn) relayAs(length, declared int64) error {
 		return err
 	}
 	t.clean = length != untilClose && t.back.r == t.back.w &&
-		persists(&t.answer.fields, t.answer.minor) && t.x.Method() != http.MethodHead
+		persists(&t.answer.fields, t.answer.minor) && t.x.Method() != http.MethodHead && !t.announcesBody()
 	return nil
+}
+
+// announcesBody reports an answer without a body that speaks of one all the same.
+// A service that then sends it, if only a last chunk, would answer the next
+// request with it (RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid both to 204).
+func (t *turn) announcesBody() bool {
+	return !t.hasBody() && (len(t.answer.Values("Transfer-Encoding")) > 0 ||
+		t.answer.status == http.StatusNoContent && len(t.answer.Values("Content-Length")) > 0)
 }
 
 // startAnswer begins the client's answer: the service's status, and its fields

@@ -153,7 +153,7 @@ func (u *Upstream) take(ctx context.Context, now time.Time, fresh, look bool) (*
 		// (hardening: a service that answers twice poisons a shared connection).
 		stale := now.Sub(f.since) > idleUpstream
 		if !stale && (look || f.raw == nil) {
-			stale, _ = f.glance.see()
+			stale = f.unasked()
 		}
 		if stale {
 			u.drop(f)
@@ -177,6 +177,22 @@ func (u *Upstream) take(ctx context.Context, now time.Time, fresh, look bool) (*
 }
 
 var errNoConnection = &gate.Refusal{Reason: gate.ReasonOverloaded, Err: errors.New("the service has as many connections as limits.connections allows")}
+
+// unasked reports bytes, or an end, that came without a request: in the socket,
+// or in what TLS has read of it together with the answer before.
+func (f *far) unasked() bool {
+	if something, _ := f.glance.see(); something {
+		return true
+	}
+	secure, ok := f.Conn.(*tls.Conn)
+	if !ok {
+		return false
+	}
+	secure.SetReadDeadline(longAgo) // of the socket nothing is read
+	f.read.forget()
+	n, err := secure.Read(make([]byte, 1))
+	return n > 0 || !isTimeout(err)
+}
 
 // below is the socket under TLS.
 func below(c net.Conn) net.Conn {
