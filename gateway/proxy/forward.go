@@ -85,6 +85,9 @@ func (e *exchange) rewrite(out *http.Request) {
 	out.Header = e.fields(out.Method)
 	out.Trailer = nil
 	out.TransferEncoding = nil
+	if e.body != nil && gate.MayIgnoreContent(out.Method) {
+		out.TransferEncoding = []string{"chunked"}
+	}
 	if out.Method == http.MethodHead && e.up.cfg.Scheme != "h2c" {
 		out.Close = true // stray bytes after a HEAD would answer the next caller
 	}
