@@ -33,6 +33,7 @@ type target struct {
 // site says how a target's gateway.yaml differs from the usual one. The texts are YAML, put where
 // their names say.
 type site struct {
+	lane                 lane
 	top, service, issuer string
 	also, others         string            // further services, further issuers
 	files                map[string]string // beside gateway.yaml, by name
@@ -41,6 +42,9 @@ type site struct {
 // newTarget starts a service and an issuer, and a gateway between them; all end with the test.
 func newTarget(t *testing.T, s site) *target {
 	t.Helper()
+	if s.lane.name == "" {
+		t.Fatal("no lane is named")
+	}
 	g := &target{T: t, folder: t.TempDir(), service: newService(t), issuer: newIssuer(t), log: &logged{}, ended: make(chan error, 1)}
 	policy, err := os.ReadFile("testdata/policy.yaml")
 	if err != nil {
@@ -56,7 +60,7 @@ func newTarget(t *testing.T, s site) *target {
 }
 
 func (g *target) config(s site) string {
-	return strings.NewReplacer("$ISSUER", g.issuer.name, "$JWKS", g.issuer.url, "$SERVICE", g.service.address).Replace(`version: 1
+	return strings.NewReplacer("$ISSUER", g.issuer.name, "$JWKS", g.issuer.url, "$SERVICE", g.service.address, "$LANE", s.lane.name).Replace(`version: 1
 listen: 127.0.0.1:0
 admin: 127.0.0.1:0
 drain_delay: 0s
@@ -72,6 +76,7 @@ issuers:
 services:
   - policy: policy.yaml
     upstream: http://$SERVICE
+    lane: $LANE
 ` + indent(s.service) + s.also)
 }
 
@@ -253,6 +258,19 @@ func (l *logged) all(message string) (found []map[string]any) {
 		}
 	}
 	return found
+}
+
+// ofRequest is the line of one request.
+func (l *logged) ofRequest(id string) map[string]any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, text := range l.lines {
+		var line map[string]any
+		if strings.Contains(text, `"request_id":"`+id+`"`) && json.Unmarshal([]byte(text), &line) == nil && line["msg"] == "request" {
+			return line
+		}
+	}
+	return nil
 }
 
 func (l *logged) String() string {

@@ -26,29 +26,32 @@ type frameAttack struct {
 
 // TestNoFrameSmugglesARequest sends every attack on a connection of its own.
 func TestNoFrameSmugglesARequest(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{service: "claim_headers: { X-Tenant: org_id }"})
-	attacks := load[*frameAttack](t, "http2")
-	named := make([]*streamAttack, len(attacks))
-	var running sync.WaitGroup
-	slots := make(chan struct{}, 16)
-	for i, a := range attacks {
-		named[i] = &streamAttack{attack: a.attack}
-		slots <- struct{}{}
-		running.Go(func() { a.send(t, g.data, hostOf(i)); <-slots })
-	}
-	running.Wait()
-	got := g.service.take()
-	g.attribute(got, named)
-	for _, r := range got {
-		if !strings.HasSuffix(strings.TrimSuffix(r.host(), ":80"), ".attack.test") {
-			t.Errorf("a request for %q was served: %q", r.host(), r.head)
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l, service: "claim_headers: { X-Tenant: org_id }"})
+		g.service.keepStreams()
+		attacks := load[*frameAttack](t, "http2")
+		named := make([]*streamAttack, len(attacks))
+		var running sync.WaitGroup
+		slots := make(chan struct{}, 16)
+		for i, a := range attacks {
+			named[i] = &streamAttack{attack: a.attack}
+			slots <- struct{}{}
+			running.Go(func() { a.send(t, g.data, hostOf(i)); <-slots })
 		}
-	}
-	if status, _, _ := g.ask("GET", "/public/after", ""); status != 200 {
-		t.Errorf("afterwards the gateway answers with %d", status)
-	}
-	t.Logf("%d requests, of which %d reached the service", len(attacks), len(got))
+		running.Wait()
+		got := g.service.take()
+		g.attribute(got, named)
+		g.inStep(named)
+		for _, r := range got {
+			if !strings.HasSuffix(strings.TrimSuffix(r.host(), ":80"), ".attack.test") {
+				t.Errorf("a request for %q was served: %q", r.host(), r.head)
+			}
+		}
+		if status, _, _ := g.ask("GET", "/public/after", ""); status != 200 {
+			t.Errorf("afterwards the gateway answers with %d", status)
+		}
+		t.Logf("%d requests, of which %d reached the service", len(attacks), len(got))
+	})
 }
 
 func (a *frameAttack) send(t *testing.T, address, host string) {
@@ -66,31 +69,32 @@ func (a *frameAttack) send(t *testing.T, address, host string) {
 
 // TestGRPCCallersAreRefusedInTheirOwnForm: trailers-only, over HTTP/2 POST alone (hardening 21).
 func TestGRPCCallersAreRefusedInTheirOwnForm(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{})
-	c := &http2Client{address: g.data}
-	defer c.close()
-	for _, a := range []struct {
-		method, path, token string
-		status              int
-		code                string
-	}{
-		{"POST", "/pkg.Service/Secret", "", 200, "16"},
-		{"POST", "/pkg.Service/Secret", g.issuer.token(nil), 200, "7"},
-		{"POST", "/pkg.Service/Nothing", "", 200, "12"},
-		{"POST", "/pkg.Service/Open/%2e%2e/Secret", "", 200, "3"},
-		{"GET", "/admin", "", 401, ""},
-	} {
-		fields := [][2]string{{":method", a.method}, {":scheme", "http"}, {":authority", "a.test"}, {":path", a.path}, {"content-type", "application/grpc+proto"}, {"te", "trailers"}}
-		if a.token != "" {
-			fields = append(fields, [2]string{"authorization", "Bearer " + a.token})
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l})
+		c := &http2Client{address: g.data}
+		defer c.close()
+		for _, a := range []struct {
+			method, path, token string
+			status              int
+			code                string
+		}{
+			{"POST", "/pkg.Service/Secret", "", 200, "16"},
+			{"POST", "/pkg.Service/Secret", g.issuer.token(nil), 200, "7"},
+			{"POST", "/pkg.Service/Nothing", "", 200, "12"},
+			{"POST", "/pkg.Service/Open/%2e%2e/Secret", "", 200, "3"},
+			{"GET", "/admin", "", 401, ""},
+		} {
+			fields := [][2]string{{":method", a.method}, {":scheme", "http"}, {":authority", "a.test"}, {":path", a.path}, {"content-type", "application/grpc+proto"}, {"te", "trailers"}}
+			if a.token != "" {
+				fields = append(fields, [2]string{"authorization", "Bearer " + a.token})
+			}
+			status, got, err := c.send(fields, "")
+			if err != nil || status != a.status || got["grpc-status"] != a.code {
+				t.Errorf("%s %s: %d, grpc-status %q (%s), %v", a.method, a.path, status, got["grpc-status"], got["grpc-message"], err)
+			}
 		}
-		status, got, err := c.send(fields, "")
-		if err != nil || status != a.status || got["grpc-status"] != a.code {
-			t.Errorf("%s %s: %d, grpc-status %q (%s), %v", a.method, a.path, status, got["grpc-status"], got["grpc-message"], err)
-		}
-	}
-	g.judge(g.service.take())
+		g.judge(g.service.take())
+	})
 }
 
 // flood is one way to keep an HTTP/2 server busy at no cost; the gateway has to end it, and
@@ -144,19 +148,19 @@ var floods = []flood{
 	}, true},
 }
 
+// patience is how long somebody else may wait: far longer than an answer takes on a busy machine, and shorter
+// than any time limit of the gateway.
+const patience = 5 * time.Second
+
 // TestFloodsOfFramesHarmNobodyElse runs each flood from four connections, for half a second or until
 // the gateway ends it, and asks as somebody else meanwhile.
 func TestFloodsOfFramesHarmNobodyElse(t *testing.T) {
 	t.Parallel()
-	g := newTarget(t, site{})
-	patience := time.Second
-	if testing.Short() {
-		patience = 5 * time.Second // the race detector multiplies time
-	}
+	g := newTarget(t, site{lane: auto})
 	for _, f := range floods {
 		stop := time.Now().Add(500 * time.Millisecond)
 		if !f.harmless {
-			stop = stop.Add(5 * time.Second) // it ends earlier, when the gateway ends it
+			stop = stop.Add(30 * time.Second) // it ends earlier, when the gateway ends it
 		}
 		var running sync.WaitGroup
 		ended := make(chan bool, 4)

@@ -159,7 +159,7 @@ func resolved(p string) string {
 // breach says what is wrong with a request that an anonymous caller got through; "" if nothing is.
 func breach(r *received) string {
 	path, _, _ := strings.Cut(r.target, "?")
-	if own := patternOf(path); !strings.HasPrefix(path, "/") || !open()[own][r.method] {
+	if own := patternOf(path); !strings.HasPrefix(path, "/") || !open()[own][strings.Replace(r.method, "HEAD", "GET", 1)] {
 		return fmt.Sprintf("%s %s is open to nobody without a token", r.method, r.target)
 	}
 	for _, p := range readings(path) {
@@ -183,8 +183,6 @@ func methodAt(r *received, pattern string) string {
 	}
 	return r.method
 }
-
-var fieldName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 // head finds what no service may be sent, whoever asked for it.
 func head(r *received) string {
@@ -219,7 +217,7 @@ func field(name, value string) string {
 		return '-'
 	}, strings.ToLower(name))
 	switch {
-	case !fieldName.MatchString(name):
+	case !token(name):
 		return "no field name"
 	case strings.Contains(value, "SPOOFED"):
 		return "what the client wrote came through"

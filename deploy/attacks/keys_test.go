@@ -77,19 +77,20 @@ func redirect(to string) http.HandlerFunc {
 // TestFaultyKeySetsNeitherLockOutNorLetIn breaks the issuer in every way. A token of a new key
 // makes the gateway fetch; it is refused, and one of the old key is not.
 func TestFaultyKeySetsNeitherLockOutNorLetIn(t *testing.T) {
-	t.Parallel()
-	const groups = 4 // each with a gateway and an issuer of its own, since most of the time is waiting
-	for group := range groups {
-		t.Run(fmt.Sprint(group), func(t *testing.T) {
-			t.Parallel()
-			g := newTarget(t, site{issuer: "jwks: { unknown_kid_interval: 1s, min_refresh: 1s, max_refresh: 1s, timeout: 500ms, max_bytes: 64KiB }"})
-			good := g.issuer.token(nil)
-			for i := group; i < len(jwksFaults); i += groups {
-				g.withKeys(jwksFaults[i].name+" ("+jwksFaults[i].source+")", jwksFaults[i].answer, good)
-			}
-			g.notAbove(128 << 20)
-		})
-	}
+	overLanes(t, func(t *testing.T, l lane) {
+		const groups = 4 // each with a gateway and an issuer of its own, since most of the time is waiting
+		for group := range groups {
+			t.Run(fmt.Sprint(group), func(t *testing.T) {
+				t.Parallel()
+				g := newTarget(t, site{lane: l, issuer: "jwks: { unknown_kid_interval: 1s, min_refresh: 1s, max_refresh: 1s, timeout: 500ms, max_bytes: 64KiB }"})
+				good := g.issuer.token(nil)
+				for i := group; i < len(jwksFaults); i += groups {
+					g.withKeys(jwksFaults[i].name+" ("+jwksFaults[i].source+")", jwksFaults[i].answer, good)
+				}
+				g.notAbove(128 << 20)
+			})
+		}
+	})
 }
 
 func (g *target) withKeys(fault string, answer http.HandlerFunc, good string) {
@@ -111,82 +112,85 @@ func (g *target) withKeys(fault string, answer http.HandlerFunc, good string) {
 // TestSixKeySwitchesUnderLoadCauseNo401 publishes each new key before it is used, as a careful
 // issuer does, and even at the same moment, as a careless one does.
 func TestSixKeySwitchesUnderLoadCauseNo401(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{issuer: "jwks: { unknown_kid_interval: 1s }"})
-	var current atomic.Pointer[signer]
-	current.Store(&signer{"k0", keyNumber(0)})
-	var done atomic.Bool
-	var asked atomic.Int64
-	var load sync.WaitGroup
-	for worker := range 6 {
-		load.Go(func() {
-			for n := 0; !done.Load(); n++ {
-				token := g.issuer.signedBy(current.Load(), map[string]any{"jti": fmt.Sprint(worker, n)})
-				if status, _, body := g.ask("GET", "/api/1", token); status != 200 {
-					t.Errorf("%d %s", status, body)
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l, issuer: "jwks: { unknown_kid_interval: 1s }"})
+		var current atomic.Pointer[signer]
+		current.Store(&signer{"k0", keyNumber(0)})
+		var done atomic.Bool
+		var asked atomic.Int64
+		var load sync.WaitGroup
+		for worker := range 6 {
+			load.Go(func() {
+				for n := 0; !done.Load(); n++ {
+					token := g.issuer.signedBy(current.Load(), map[string]any{"jti": fmt.Sprint(worker, n)})
+					if status, _, body := g.ask("GET", "/api/1", token); status != 200 {
+						t.Errorf("%d %s", status, body)
+					}
+					asked.Add(1)
 				}
-				asked.Add(1)
-			}
-		})
-	}
-	for n := 1; n <= 6; n++ {
-		next := &signer{fmt.Sprintf("k%d", n), keyNumber(n % 3)}
-		g.issuer.publish(current.Load(), next)
-		current.Store(next)
-		begun := asked.Load()
-		// A budget of two fetches refills by one a second.
-		<-time.After(1100 * time.Millisecond)
-		g.eventually("requests with the new key", func() bool { return asked.Load() > begun+10 })
-	}
-	done.Store(true)
-	load.Wait()
-	t.Logf("%d requests, %d fetches", asked.Load(), g.issuer.fetches.Load())
+			})
+		}
+		for n := 1; n <= 6; n++ {
+			next := &signer{fmt.Sprintf("k%d", n), keyNumber(n % 3)}
+			g.issuer.publish(current.Load(), next)
+			current.Store(next)
+			begun := asked.Load()
+			// A budget of two fetches refills by one a second.
+			<-time.After(1100 * time.Millisecond)
+			g.eventually("requests with the new key", func() bool { return asked.Load() > begun+10 })
+		}
+		done.Store(true)
+		load.Wait()
+		t.Logf("%d requests, %d fetches", asked.Load(), g.issuer.fetches.Load())
+	})
 }
 
 // TestAThousandUnknownKeyIDsCauseFewFetches is the flood with which a stranger makes a gateway
 // attack its own issuer (Oathkeeper, Heimdall, Authorino: reference reading of their sources).
 func TestAThousandUnknownKeyIDsCauseFewFetches(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{})
-	before := g.issuer.fetches.Load()
-	good := g.issuer.token(nil)
-	var flood sync.WaitGroup
-	began := time.Now()
-	for worker := range 20 {
-		flood.Go(func() {
-			for n := range 50 {
-				status, _, _ := g.ask("GET", "/api/1", g.issuer.signedBy(&signer{fmt.Sprintf("x%d-%d", worker, n), keyNumber(1)}, nil))
-				if status != 401 && status != 503 {
-					t.Errorf("unknown key: %d", status)
-				}
-				if n%10 == 0 {
-					if status, _, _ := g.ask("GET", "/api/1", good); status != 200 {
-						t.Errorf("a good token meanwhile: %d", status)
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l})
+		before := g.issuer.fetches.Load()
+		good := g.issuer.token(nil)
+		var flood sync.WaitGroup
+		began := time.Now()
+		for worker := range 20 {
+			flood.Go(func() {
+				for n := range 50 {
+					status, _, _ := g.ask("GET", "/api/1", g.issuer.signedBy(&signer{fmt.Sprintf("x%d-%d", worker, n), keyNumber(1)}, nil))
+					if status != 401 && status != 503 {
+						t.Errorf("unknown key: %d", status)
+					}
+					if n%10 == 0 {
+						if status, _, _ := g.ask("GET", "/api/1", good); status != 200 {
+							t.Errorf("a good token meanwhile: %d", status)
+						}
 					}
 				}
-			}
-		})
-	}
-	flood.Wait()
-	if n := g.issuer.fetches.Load() - before; n > 5 {
-		t.Errorf("%d fetches", n)
-	}
-	t.Logf("1000 unknown ids in %s: %d fetches", time.Since(began).Round(time.Millisecond), g.issuer.fetches.Load()-before)
+			})
+		}
+		flood.Wait()
+		if n := g.issuer.fetches.Load() - before; n > 5 {
+			t.Errorf("%d fetches", n)
+		}
+		t.Logf("1000 unknown ids in %s: %d fetches", time.Since(began).Round(time.Millisecond), g.issuer.fetches.Load()-before)
+	})
 }
 
 // TestAWithdrawnKeyEndsItsTokens: a token that was verified and remembered counts no longer than its
 // key (Authorino keeps withdrawn keys until something forces a fetch).
 func TestAWithdrawnKeyEndsItsTokens(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{issuer: "jwks: { min_refresh: 1s, max_refresh: 1s }"})
-	token := g.issuer.token(nil)
-	if status, _, _ := g.ask("GET", "/api/1", token); status != 200 {
-		t.Fatalf("before: %d", status)
-	}
-	g.issuer.publish(&signer{"k1", keyNumber(1)})
-	g.eventually("the token of a withdrawn key is refused", func() bool {
-		status, _, body := g.ask("GET", "/api/1", token, "Accept: application/problem+json")
-		var p struct{ Reason string }
-		return status == 401 && json.Unmarshal([]byte(body), &p) == nil && p.Reason == "token_unknown_key"
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l, issuer: "jwks: { min_refresh: 1s, max_refresh: 1s }"})
+		token := g.issuer.token(nil)
+		if status, _, _ := g.ask("GET", "/api/1", token); status != 200 {
+			t.Fatalf("before: %d", status)
+		}
+		g.issuer.publish(&signer{"k1", keyNumber(1)})
+		g.eventually("the token of a withdrawn key is refused", func() bool {
+			status, _, body := g.ask("GET", "/api/1", token, "Accept: application/problem+json")
+			var p struct{ Reason string }
+			return status == 401 && json.Unmarshal([]byte(body), &p) == nil && p.Reason == "token_unknown_key"
+		})
 	})
 }

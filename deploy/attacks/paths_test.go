@@ -48,38 +48,39 @@ func (a *pathAttack) all(t *testing.T) []string {
 
 // TestNoSpellingOfAPathReachesAClosedRoute sends every target over HTTP/1.1 and over HTTP/2.
 func TestNoSpellingOfAPathReachesAClosedRoute(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{})
-	targets := make(chan string)
-	var senders sync.WaitGroup
-	for range 8 {
-		senders.Go(func() {
-			lines, frames := &keptAlive{address: g.data}, &http2Client{address: g.data}
-			defer lines.close()
-			defer frames.close()
-			for target := range targets {
-				status, err := lines.get(target)
-				g.answered(target, status, err)
-				status, err = frames.get(target)
-				g.answered(target, status, err)
-			}
-		})
-	}
-	count := 0
-	for _, a := range load[*pathAttack](t, "paths") {
-		for _, target := range a.all(t) {
-			count++
-			targets <- target
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l})
+		targets := make(chan string)
+		var senders sync.WaitGroup
+		for range 8 {
+			senders.Go(func() {
+				lines, frames := &keptAlive{address: g.data}, &http2Client{address: g.data}
+				defer lines.close()
+				defer frames.close()
+				for target := range targets {
+					status, err := lines.get(target)
+					g.answered(target, status, err)
+					status, err = frames.get(target)
+					g.answered(target, status, err)
+				}
+			})
 		}
-	}
-	close(targets)
-	senders.Wait()
-	got := g.service.take()
-	if len(got) < 50 { // some spellings are harmless: if none came through, nothing was tested
-		t.Errorf("only %d requests reached the service", len(got))
-	}
-	g.judge(got)
-	t.Logf("%d targets, twice each; %d requests reached the service", count, len(got))
+		count := 0
+		for _, a := range load[*pathAttack](t, "paths") {
+			for _, target := range a.all(t) {
+				count++
+				targets <- target
+			}
+		}
+		close(targets)
+		senders.Wait()
+		got := g.service.take()
+		if len(got) < 50 { // some spellings are harmless: if none came through, nothing was tested
+			t.Errorf("only %d requests reached the service", len(got))
+		}
+		g.judge(got)
+		t.Logf("%d targets, twice each; %d requests reached the service", count, len(got))
+	})
 }
 
 // answered checks that a target got some answer: a gateway that crashes or hangs protects nothing.

@@ -95,43 +95,44 @@ func (p *posters) exactlyOnce(got []*received) {
 // TestTenReloadsUnderPOSTLoadLoseNothing reloads policy and configuration in turn, good and broken
 // ones, the way people and tools do it.
 func TestTenReloadsUnderPOSTLoadLoseNothing(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{})
-	policy, config := g.read("policy.yaml"), g.read("gateway.yaml")
-	load := post(t, g.data, 6)
-	refused := 0
-	for n := 1; n <= 10; n++ {
-		before := len(g.log.all("reloaded"))
-		switch {
-		case n%3 == 0: // broken: the last good one goes on
-			refused++
-			g.write("policy.yaml", broken[n/3%len(broken)])
-			g.awaitLog("reload refused, the last good configuration goes on", refused)
-			if status, _, _ := g.ask("GET", "/public/x", ""); status != 200 {
-				t.Errorf("under a broken policy an open path is %d", status)
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l})
+		policy, config := g.read("policy.yaml"), g.read("gateway.yaml")
+		load := post(t, g.data, 6)
+		refused := 0
+		for n := 1; n <= 10; n++ {
+			before := len(g.log.all("reloaded"))
+			switch {
+			case n%3 == 0: // broken: the last good one goes on
+				refused++
+				g.write("policy.yaml", broken[n/3%len(broken)])
+				g.awaitLog("reload refused, the last good configuration goes on", refused)
+				if status, _, _ := g.ask("GET", "/public/x", ""); status != 200 {
+					t.Errorf("under a broken policy an open path is %d", status)
+				}
+				if status, _, _ := g.ask("GET", "/admin", ""); status != 401 {
+					t.Errorf("under a broken policy a closed path is %d", status)
+				}
+				continue
+			case n%3 == 1:
+				g.write("policy.yaml", policy+fmt.Sprintf("  /reload%d: { GET: public }\n", n))
+			default:
+				g.write("policy.yaml", policy)
+				g.write("gateway.yaml", config+fmt.Sprintf("# %d\n", n))
 			}
-			if status, _, _ := g.ask("GET", "/admin", ""); status != 401 {
-				t.Errorf("under a broken policy a closed path is %d", status)
+			g.signal(syscall.SIGHUP)
+			g.awaitLog("reloaded", before+1)
+			if n%3 == 1 {
+				g.eventually("the new policy is served", func() bool {
+					status, _, _ := g.ask("GET", fmt.Sprintf("/reload%d", n), "")
+					return status == 200
+				})
 			}
-			continue
-		case n%3 == 1:
-			g.write("policy.yaml", policy+fmt.Sprintf("  /reload%d: { GET: public }\n", n))
-		default:
-			g.write("policy.yaml", policy)
-			g.write("gateway.yaml", config+fmt.Sprintf("# %d\n", n))
 		}
-		g.signal(syscall.SIGHUP)
-		g.awaitLog("reloaded", before+1)
-		if n%3 == 1 {
-			g.eventually("the new policy is served", func() bool {
-				status, _, _ := g.ask("GET", fmt.Sprintf("/reload%d", n), "")
-				return status == 200
-			})
-		}
-	}
-	load.stop()
-	load.exactlyOnce(g.service.take())
-	t.Logf("%d POSTs over %d connections through 10 reloads, %d lost", load.sent.Load(), load.dialled.Load(), load.lost.Load())
+		load.stop()
+		load.exactlyOnce(g.service.take())
+		t.Logf("%d POSTs over %d connections through 10 reloads, %d lost", load.sent.Load(), load.dialled.Load(), load.lost.Load())
+	})
 }
 
 // broken policies: no YAML, cut in the middle, another meaning of a key, empty.
@@ -154,55 +155,57 @@ func (g *target) read(name string) string {
 // TestAHalfWrittenPolicyNeverServes writes a policy in place and slowly. Its first half is a valid
 // policy and a weaker one: the rule that closes /public/secret comes last.
 func TestAHalfWrittenPolicyNeverServes(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{})
-	whole := strings.Replace(g.read("policy.yaml"), "  /admin: {", "  /public/secret: { GET: target.data.admin }\n  /admin: {", 1)
-	g.write("policy.yaml", whole)
-	g.awaitLog("reloaded", 1)
-	half := "version: 1\nservice: target\nscopes: { target.data.admin: A }\nroutes:\n  /public/**: { GET: public }\n"
-	path := filepath.Join(g.folder, "policy.yaml")
-	for round := range 3 {
-		for _, text := range []string{half, half + "  /admin: { GET: target.data.admin }\n", whole} {
-			if err := os.WriteFile(path, fmt.Appendf(nil, "%s# %d\n", text, round), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			for end := time.Now().Add(250 * time.Millisecond); time.Now().Before(end); {
-				if status, _, _ := g.ask("GET", "/public/secret", ""); status != 401 {
-					t.Fatalf("a half-written policy was served: /public/secret is %d", status)
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l})
+		whole := strings.Replace(g.read("policy.yaml"), "  /admin: {", "  /public/secret: { GET: target.data.admin }\n  /admin: {", 1)
+		g.write("policy.yaml", whole)
+		g.awaitLog("reloaded", 1)
+		half := "version: 1\nservice: target\nscopes: { target.data.admin: A }\nroutes:\n  /public/**: { GET: public }\n"
+		path := filepath.Join(g.folder, "policy.yaml")
+		for round := range 3 {
+			for _, text := range []string{half, half + "  /admin: { GET: target.data.admin }\n", whole} {
+				if err := os.WriteFile(path, fmt.Appendf(nil, "%s# %d\n", text, round), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				for end := time.Now().Add(250 * time.Millisecond); time.Now().Before(end); {
+					if status, _, _ := g.ask("GET", "/public/secret", ""); status != 401 {
+						t.Fatalf("a half-written policy was served: /public/secret is %d", status)
+					}
 				}
 			}
 		}
-	}
+	})
 }
 
 // TestADrainUnderLoadAnswersEverything sends SIGTERM in the middle of POSTs; some clients keep
 // their connections, and slow requests are under way.
 func TestADrainUnderLoadAnswersEverything(t *testing.T) {
-	t.Parallel()
-	g := newTarget(t, site{})
-	g.service.answers(func(r *received) (string, bool) {
-		if strings.HasPrefix(r.target, "/public/slow") {
-			<-time.After(1500 * time.Millisecond)
-		}
-		return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false
-	})
-	load := post(t, g.data, 6)
-	var slow sync.WaitGroup
-	for n := range 10 {
-		slow.Go(func() {
-			if status, _, body := g.ask("GET", fmt.Sprintf("/public/slow%d", n), ""); status != 200 || body != "ok" {
-				t.Errorf("a slow request through the drain: %d %q", status, body)
+	overLanes(t, func(t *testing.T, l lane) {
+		g := newTarget(t, site{lane: l})
+		g.service.answers(func(r *received) (string, bool) {
+			if strings.HasPrefix(r.target, "/public/slow") {
+				<-time.After(1500 * time.Millisecond)
 			}
+			return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false
 		})
-	}
-	g.eventually("load, and slow requests under way", func() bool { return load.sent.Load() > 200 })
-	<-time.After(100 * time.Millisecond)
-	g.signal(syscall.SIGTERM)
-	slow.Wait()
-	if err := <-g.ended; err != nil {
-		t.Errorf("the drain ended with %v", err)
-	}
-	load.stop()
-	load.exactlyOnce(g.service.take())
-	t.Logf("%d POSTs through a drain, %d lost", load.sent.Load(), load.lost.Load())
+		load := post(t, g.data, 6)
+		var slow sync.WaitGroup
+		for n := range 10 {
+			slow.Go(func() {
+				if status, _, body := g.ask("GET", fmt.Sprintf("/public/slow%d", n), ""); status != 200 || body != "ok" {
+					t.Errorf("a slow request through the drain: %d %q", status, body)
+				}
+			})
+		}
+		g.eventually("load, and slow requests under way", func() bool { return load.sent.Load() > 200 })
+		<-time.After(100 * time.Millisecond)
+		g.signal(syscall.SIGTERM)
+		slow.Wait()
+		if err := <-g.ended; err != nil {
+			t.Errorf("the drain ended with %v", err)
+		}
+		load.stop()
+		load.exactlyOnce(g.service.take())
+		t.Logf("%d POSTs through a drain, %d lost", load.sent.Load(), load.lost.Load())
+	})
 }

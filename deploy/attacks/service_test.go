@@ -48,9 +48,12 @@ type service struct {
 	// late is written behind the next answer, a moment after it.
 	late string
 
-	mu     sync.Mutex
-	all    []*received
-	strays []string
+	mu      sync.Mutex
+	all     []*received
+	strays  []string
+	last    chan struct{}   // of the connection of the last request, closed when that ends
+	keep    bool            // every byte of every connection from now on
+	streams []*bytes.Buffer // of each connection
 }
 
 func newService(t *testing.T) *service {
@@ -74,7 +77,10 @@ func newService(t *testing.T) *service {
 
 func (s *service) talk(c net.Conn) {
 	defer c.Close()
-	in := bufio.NewReaderSize(c, 64<<10)
+	ended := make(chan struct{})
+	defer close(ended)
+	from := s.tee(c)
+	in := bufio.NewReaderSize(from, 64<<10)
 	for {
 		r, rest, err := readRequest(in)
 		if err != nil {
@@ -83,10 +89,13 @@ func (s *service) talk(c net.Conn) {
 				s.strays = append(s.strays, rest)
 				s.mu.Unlock()
 			}
+			c.SetReadDeadline(time.Now().Add(quiet))
+			_, _ = io.Copy(io.Discard, from) // for the sake of what is kept
 			return
 		}
 		s.mu.Lock()
 		s.all = append(s.all, r)
+		s.last = ended
 		answer, late := s.answer, s.late
 		s.late = ""
 		s.mu.Unlock()
@@ -94,16 +103,55 @@ func (s *service) talk(c net.Conn) {
 		if answer != nil {
 			raw, end = answer(r)
 		}
-		if _, err := io.WriteString(c, raw); err != nil || end {
-			return
-		}
 		if late != "" {
 			time.AfterFunc(20*time.Millisecond, func() { _, _ = io.WriteString(c, late) })
+		}
+		if _, err := io.WriteString(c, raw); err != nil || end {
+			return
 		}
 		if strings.HasPrefix(raw, "HTTP/1.1 101") { // what follows is no HTTP
 			return
 		}
 	}
+}
+
+// tee is the connection, every byte of which is kept if that was asked for.
+func (s *service) tee(c net.Conn) io.Reader {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.keep {
+		return c
+	}
+	kept := &bytes.Buffer{}
+	s.streams = append(s.streams, kept)
+	return readerFunc(func(p []byte) (int, error) {
+		n, err := c.Read(p)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		kept.Write(p[:n])
+		return n, err
+	})
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// keepStreams is called before the first connection; sent returns what has come since, connection
+// by connection.
+func (s *service) keepStreams() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep = true
+}
+
+func (s *service) sent() (all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.streams {
+		all = append(all, b.String())
+	}
+	return all
 }
 
 // readRequest reads one request; rest is what was read of one that is none.
@@ -170,6 +218,13 @@ func (s *service) take() []*received {
 	all := s.all
 	s.all = nil
 	return all
+}
+
+// lastEnds returns what is closed when the connection of the last request ends.
+func (s *service) lastEnds() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 // stray returns what came and was no request.
