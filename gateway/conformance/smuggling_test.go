@@ -172,6 +172,29 @@ func strictChunks(r *bufio.Reader) (string, error) {
 	}
 }
 
+// TestContentWithoutMeaningGoesOnChunked: a service that leaves it unread meets a chunk size where its next
+// request would begin, and not what a client wrote (CL.0, James Kettle 2022). The long one does not fit
+// behind its head.
+func TestContentWithoutMeaningGoesOnChunked(t *testing.T) {
+	inBothLanes(t, func(t *testing.T, l lane) {
+		short := "GET /items/2 HTTP/1.1\r\nHost: shop.test\r\n\r\n"
+		for _, content := range []string{short, short + strings.Repeat("x", 100<<10)} {
+			length := fmt.Sprintf("content-length: %d", len(content))
+			for method, want := range map[string]string{"GET": "transfer-encoding: chunked", "HEAD": "transfer-encoding: chunked", "POST": length} {
+				s, up := newStrictService(t)
+				r := newRig(t, l, rigConfig{upstream: up})
+				conn := r.wire(t)
+				send(t, conn, fmt.Sprintf("%s /items/1 HTTP/1.1\r\nHost: shop.test\r\nAuthorization: Bearer writer\r\nConnection: close\r\n%s\r\n\r\n%s", method, length, content))
+				conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+				answer, _ := io.ReadAll(conn)
+				if lines := s.lines(t); len(lines) != 1 || s.requests[0].body != content || !slices.Contains(s.requests[0].fields, want) {
+					t.Errorf("%s of %d bytes: the service received %.300s, want it with %s; answer: %q", method, len(content), s.text(), want, answer)
+				}
+			}
+		}
+	})
+}
+
 // TestSmuggling sends bytes that one parser reads in one way and others in
 // another. Whatever is sent, the service must receive well-formed requests, and
 // of those only what want lists: each of them was judged. evil is a text that

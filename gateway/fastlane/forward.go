@@ -206,11 +206,28 @@ func (t *turn) writeRequest() {
 	t.x.Add(t.add)
 	t.writeFraming(method)
 	if t.length > 0 && t.upload.whole.Load() {
-		body := t.in.rest()[:t.length]
-		t.out = append(t.out, body...)
-		t.in.r += len(body)
-		t.upload.bytes.Store(t.length)
+		t.writeBody()
 	}
+}
+
+// frames reports that the body goes on in chunks.
+func (t *turn) frames() bool {
+	return t.length == chunked || t.length > 0 && gate.MayIgnoreContent(t.x.Method())
+}
+
+// writeBody puts a body that is there as a whole behind the head.
+func (t *turn) writeBody() {
+	body := t.in.rest()[:t.length]
+	t.in.r += len(body)
+	t.upload.bytes.Store(t.length)
+	if !t.frames() {
+		t.out = append(t.out, body...)
+		return
+	}
+	t.out = strconv.AppendInt(t.out, t.length, 16)
+	t.out = append(t.out, "\r\n"...)
+	t.out = append(t.out, body...)
+	t.out = append(t.out, "\r\n0\r\n\r\n"...)
 }
 
 func (t *turn) writeFraming(method string) {
@@ -218,7 +235,7 @@ func (t *turn) writeFraming(method string) {
 	case t.socket:
 		t.appendField("Connection", "Upgrade")
 		t.appendField("Upgrade", "websocket")
-	case t.length == chunked:
+	case t.frames():
 		t.appendField("Transfer-Encoding", "chunked")
 	case t.length > 0 || !isSafe(method) && method != http.MethodDelete:
 		t.out = append(t.out, "Content-Length: "...)

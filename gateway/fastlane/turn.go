@@ -266,7 +266,7 @@ func (t *turn) refuse(err error) {
 		t.closes = true
 		return // nobody is there to be told
 	}
-	t.closes = t.closes || t.unread() || t.c.Draining()
+	t.closes = t.closes || t.unread() || t.c.Draining() || t.x.Refusal().Guard.Syntax()
 	t.begun(a.Status, http.StatusText(a.Status))
 	for _, f := range a.Fields {
 		t.appendField(f.Name, f.Value)

@@ -75,7 +75,7 @@ func (t *turn) uploadTo(f *far) {
 	f.SetWriteDeadline(time.Time{})
 	f.write.forget()
 	t.startUpload(destination{
-		Writer: f, frame: t.length == chunked,
+		Writer: f, frame: t.frames(),
 		end:  func() {},
 		wake: func() { f.SetReadDeadline(longAgo) },
 	})
