@@ -6,15 +6,14 @@ import "testing"
 // reader whatever it says.
 type lane struct {
 	name string
-	// strict says that the lane refuses whatever is not plainly well formed; net/http, which reads the
-	// standard one, lets some of it through in a form of its own.
+	// strict says that the lane refuses whatever is not plainly well formed; net/http lets some of it
+	// through in a form of its own.
 	strict bool
 }
 
-// auto is strict once gateway/fastlane reads HTTP/1 there. Until then net/http reads both.
 var (
-	auto     = lane{name: "auto", strict: false}
-	standard = lane{name: "standard"}
+	auto     = lane{name: "auto", strict: true} // gateway/fastlane
+	standard = lane{name: "standard"}           // net/http
 	lanes    = []lane{auto, standard}
 )
 

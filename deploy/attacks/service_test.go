@@ -45,8 +45,9 @@ type service struct {
 	address string
 	// answer, where set, gives the bytes of an answer and whether the connection is to end.
 	answer func(*received) (raw string, end bool)
-	// late is written behind the next answer, a moment after it.
-	late string
+	// late is written behind the next answer, a moment after it; later is over once it was.
+	late  string
+	later sync.WaitGroup
 
 	mu      sync.Mutex
 	all     []*received
@@ -104,7 +105,10 @@ func (s *service) talk(c net.Conn) {
 			raw, end = answer(r)
 		}
 		if late != "" {
-			time.AfterFunc(20*time.Millisecond, func() { _, _ = io.WriteString(c, late) })
+			s.later.Go(func() {
+				<-time.After(20 * time.Millisecond)
+				_, _ = io.WriteString(c, late)
+			})
 		}
 		if _, err := io.WriteString(c, raw); err != nil || end {
 			return

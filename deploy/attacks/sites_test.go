@@ -45,7 +45,7 @@ func TestAHostChoosesOneServiceHoweverItIsSpelt(t *testing.T) {
 			open bool
 		}{
 			{"GET http://closed.test/public/x HTTP/1.1\r\nHost: closed.test\r\n", false},
-			{"GET http://open.test/public/x HTTP/1.1\r\nHost: closed.test\r\n", true}, // judged and sent as open.test
+			{"GET http://open.test/public/x HTTP/1.1\r\nHost: closed.test\r\n", !l.strict}, // judged and sent as open.test
 			{"GET http://closed.test/public/x HTTP/1.1\r\nHost: open.test\r\n", false},
 			{"GET http://OPEN.test/public/x HTTP/1.1\r\nHost: open.test.\r\n", true},
 			{"GET /public/x HTTP/1.1\r\nHost: open.test\r\nHost: closed.test\r\n", false},

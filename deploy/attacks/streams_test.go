@@ -38,9 +38,12 @@ func TestNoStreamOfBytesSmugglesARequest(t *testing.T) {
 		var running sync.WaitGroup
 		slots := make(chan struct{}, 48)
 		for i, a := range attacks {
-			raw := a.bytes(t, i)
+			raw, silence := a.bytes(t, i), quiet
+			if l.strict && a.Strict != 0 {
+				silence = patience // the end has to come
+			}
 			slots <- struct{}{}
-			running.Go(func() { answers[i] = g.pour(raw); <-slots })
+			running.Go(func() { answers[i] = g.pour(raw, silence); <-slots })
 		}
 		running.Wait()
 		counts := g.attribute(g.service.take(), attacks)
@@ -90,9 +93,9 @@ func hostOf(i int) string { return fmt.Sprintf("a%04d.attack.test", i) }
 // quiet is how long a connection on which nothing comes is listened to.
 const quiet = 400 * time.Millisecond
 
-// pour writes bytes and reads until the gateway closes or falls silent. Closing earlier would
+// pour writes bytes and reads until the gateway closes or falls silent for so long. Closing earlier would
 // cancel what is still on its way to the service.
-func (g *target) pour(raw string) poured {
+func (g *target) pour(raw string, silence time.Duration) poured {
 	c, err := net.Dial("tcp", g.data)
 	if err != nil {
 		g.Error(err)
@@ -104,7 +107,7 @@ func (g *target) pour(raw string) poured {
 	var all strings.Builder
 	buf := make([]byte, 32<<10)
 	for {
-		c.SetReadDeadline(time.Now().Add(quiet))
+		c.SetReadDeadline(time.Now().Add(silence))
 		n, err := c.Read(buf)
 		all.Write(buf[:n])
 		if err != nil {

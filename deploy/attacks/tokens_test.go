@@ -174,8 +174,9 @@ func (l *tokenLine) ask(a *tokenAttack, token string) (status int, reason string
 	_, _ = fmt.Sscanf(answer, "HTTP/1.1 %d", &status)
 	_, body, _ := strings.Cut(answer, "\r\n\r\n")
 	var problem struct{ Reason string }
-	if json.Unmarshal([]byte(body), &problem) != nil && status == 400 {
-		return status, "malformed" // net/http's own refusal
+	_ = json.Unmarshal([]byte(body), &problem)
+	if problem.Reason == "" { // a head that could not be read does not say in which form it wants its refusal
+		problem.Reason = map[int]string{400: "malformed", 431: "head_too_large"}[status]
 	}
 	return status, problem.Reason
 }
