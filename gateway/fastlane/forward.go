@@ -1,6 +1,7 @@
 package fastlane
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"strconv"
@@ -248,19 +249,29 @@ func (t *turn) writeFraming(method string) {
 	t.out = append(t.out, "\r\n"...)
 }
 
-// send writes to the service.
+// send writes to the service. While it takes nothing, it looks, tick by tick,
+// whether there is still a reason to wait; over TLS it waits once for as long as
+// the service may take, since a record that a time limit has broken off cannot be
+// gone on with.
 func (t *turn) send(p []byte) error {
+	_, once := t.far.Conn.(*tls.Conn)
 	for {
-		t.far.write.within(t.now, t.tick, t.tick)
+		if once {
+			t.far.write.within(t.now, t.pace.Limits.Upstream, t.tick)
+		} else {
+			t.far.write.within(t.now, t.tick, t.tick)
+		}
 		n, err := t.far.Write(p)
 		t.far.told = t.far.told || n > 0
-		if err == nil {
+		switch p = p[n:]; {
+		case err == nil:
 			return nil
-		}
-		if p = p[n:]; !isTimeout(err) {
-			if t.far.told {
-				return nil // it may have answered before it stopped reading
-			}
+		case isTimeout(err) && once:
+			return gate.ErrSlowUpstream
+		case isTimeout(err):
+		case t.far.told:
+			return nil // it may have answered before it stopped reading
+		default:
 			return err
 		}
 		t.far.write.forget()

@@ -1,7 +1,10 @@
 package fastlane
 
 import (
+	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -42,6 +45,26 @@ func TestASlowBodyDoesNotTakeTheServicesTime(t *testing.T) {
 			}
 			c.expect("POST", 200, "/open/a")
 		}
+	})
+}
+
+// What TLS could not write within a time limit it can never write. A service that
+// stops reading must not make the lane try for as long as it may answer: in the
+// bubble that would be for ever.
+func TestAServiceThatStopsReadingTLSIsLeft(t *testing.T) {
+	pair, _ := certificate()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, upstream.Config{}, nil)
+		r.up.dial = func(context.Context) (net.Conn, error) {
+			near, far := net.Pipe()
+			t.Cleanup(func() { far.Close() })
+			go tls.Server(far, &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true}).Handshake()
+			c := tls.Client(near, &tls.Config{InsecureSkipVerify: true})
+			return c, c.Handshake()
+		}
+		c := r.client()
+		c.send("GET /open/a HTTP/1.1\r\nHost: a\r\n\r\n")
+		c.expect("GET", 504, "")
 	})
 }
 

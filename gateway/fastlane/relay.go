@@ -40,7 +40,13 @@ func (t *turn) relayAs(length, declared int64) error {
 // request with it (RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid both to 204).
 func (t *turn) announcesBody() bool {
 	return !t.hasBody() && (len(t.answer.Values("Transfer-Encoding")) > 0 ||
-		t.answer.status == http.StatusNoContent && len(t.answer.Values("Content-Length")) > 0)
+		t.answer.status == http.StatusNoContent && !saysZero(t.answer.Values("Content-Length")))
+}
+
+// saysZero: there is no length, or it is 0, as services write that take 204 for
+// any other answer.
+func saysZero(lengths []string) bool {
+	return len(lengths) == 0 || len(lengths) == 1 && lengths[0] == "0"
 }
 
 // startAnswer begins the client's answer: the service's status, and its fields
