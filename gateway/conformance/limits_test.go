@@ -65,21 +65,44 @@ func checkHeadLimit(t *testing.T, l lane) {
 	}
 }
 
-func TestInFlightLimit(t *testing.T) { inBothLanes(t, checkInFlightLimit) }
+// TestLimitsOfAService: what is one too many is 503 at once, and nobody waits in a queue.
+func TestLimitsOfAService(t *testing.T) {
+	for name, limit := range map[string]func(*rigConfig){
+		"in_flight":   func(c *rigConfig) { c.inFlight = 1 },
+		"connections": func(c *rigConfig) { c.upstream.MaxConns = 1 },
+	} {
+		t.Run(name, func(t *testing.T) { inBothLanes(t, func(t *testing.T, l lane) { checkLimitOfAService(t, l, limit) }) })
+	}
+}
 
-func checkInFlightLimit(t *testing.T, l lane) {
+func checkLimitOfAService(t *testing.T, l lane, limit func(*rigConfig)) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	r := newRig(t, l, rigConfig{inFlight: 1, upstream: service(t, "http", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	config := rigConfig{upstream: service(t, "http", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		entered <- struct{}{}
 		<-leave
-	}))})
-	c := r.clients()[0]
-	go c.Do(c.request(t, "GET", "/open/x", nil))
+	}))}
+	limit(&config)
+	c := newRig(t, l, config).clients()[0]
+	first := make(chan error)
+	go func() {
+		res, err := c.Do(c.request(t, "GET", "/open/x", nil))
+		if err == nil {
+			res.Body.Close()
+		}
+		first <- err
+	}()
 	<-entered
 	if res, _ := c.ask(t, "GET", "/open/x", nil); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Error(res.Status, res.Header)
 	}
 	close(leave)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	go func() { <-entered }()
+	if res, _ := c.ask(t, "GET", "/open/x", nil); res.StatusCode != 200 {
+		t.Errorf("afterwards: %s", res.Status)
+	}
 }
 
 // TestSlowBody: a client that stops in the middle of its body is let go, and

@@ -163,7 +163,7 @@ func (u *Upstream) take(ctx context.Context, now time.Time, fresh, look bool) (*
 		return f, nil
 	}
 	if !u.enter() {
-		return nil, errNoConnection
+		return nil, gate.ErrNoConnection
 	}
 	c, err := u.dial(ctx)
 	if err != nil {
@@ -175,8 +175,6 @@ func (u *Upstream) take(ctx context.Context, now time.Time, fresh, look bool) (*
 	f.read.arm, f.write.arm = c.SetReadDeadline, c.SetWriteDeadline
 	return f, nil
 }
-
-var errNoConnection = &gate.Refusal{Reason: gate.ReasonOverloaded, Err: errors.New("the service has as many connections as limits.connections allows")}
 
 // unasked reports bytes, or an end, that came without a request: in the socket,
 // or in what TLS has read of it together with the answer before.

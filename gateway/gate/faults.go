@@ -21,6 +21,7 @@ var (
 	ErrHost      = &Refusal{Reason: ReasonAmbiguous, Guard: policy.RuleHost}
 	ErrHandshake = fault(ReasonMalformed, "not a WebSocket handshake of version 13 with one key of 16 bytes and no body")
 
+	ErrNoConnection = fault(ReasonOverloaded, "the service has as many connections as limits.connections allows")
 	ErrSlowUpstream = fault(ReasonUpstreamTimeout, "the service did not answer in time")
 	ErrUnasked      = fault(ReasonUpstreamBroken, "the service switched protocols unasked or wrongly")
 	ErrInterim      = fault(ReasonUpstreamBroken, "the service sent more than eight interim answers")

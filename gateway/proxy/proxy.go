@@ -79,6 +79,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.refuse(err)
 		return
 	}
+	defer e.up.leave()
+	if !e.up.enter() {
+		e.refuse(gate.ErrNoConnection)
+		return
+	}
 	e.forward()
 }
 

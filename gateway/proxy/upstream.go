@@ -37,7 +37,18 @@ type Upstream struct {
 	proxy   *httputil.ReverseProxy
 	// speaksH2 is set once an answer came over HTTP/2.
 	speaksH2 atomic.Bool
+	// carrying counts the exchanges that have a connection of their own.
+	carrying atomic.Int64
 }
+
+// enter takes a connection's place for an exchange. Over the limit it is refused at once:
+// http.Transport alone would let it wait. Over HTTP/2 exchanges share connections.
+func (u *Upstream) enter() bool {
+	n := u.carrying.Add(1)
+	return u.cfg.MaxConns <= 0 || n <= int64(u.cfg.MaxConns) || u.speaksH2.Load()
+}
+
+func (u *Upstream) leave() { u.carrying.Add(-1) }
 
 // NewUpstream makes the pool for one service. It dials nothing. It fails for
 // an unknown scheme and for PEM texts that cannot be used.
