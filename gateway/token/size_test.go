@@ -18,7 +18,9 @@ func TestCountedBytesAreWhatTheHeapHolds(t *testing.T) {
 		"many short words": func(i int) map[string]any {
 			return map[string]any{"scope": nil, "scopes": strings.Fields(fmt.Sprint(strings.Repeat("a b c d e f g h ", 4), i))}
 		},
-		"large claims": func(i int) map[string]any { return map[string]any{"jti": fmt.Sprint(i), "pad": strings.Repeat("x", 3000)} },
+		"large claims": func(i int) map[string]any {
+			return map[string]any{"jti": fmt.Sprint(i), "pad": strings.Repeat("x", 3000)}
+		},
 	} {
 		v := inlineVerifier(t, nil, "ed25519")
 		raws := make([]string, n)
