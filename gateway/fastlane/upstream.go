@@ -20,7 +20,7 @@ const (
 	// connection in the moment of its closing is lost: it must not be sent again.
 	idleUpstream = 4 * time.Second
 	// mostIdle bounds the unused connections to one service.
-	mostIdle = 512
+	mostIdle = 1024
 	// mostAnswerHead bounds an answer's head, in bytes.
 	mostAnswerHead = 256 << 10
 )
