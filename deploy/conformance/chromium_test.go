@@ -85,7 +85,7 @@ func claimsOf(t *testing.T, script string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(regexp.MustCompile("(?m)^await claim\\('").FindAll(text, -1)) +
+	return len(regexp.MustCompile(`(?m)^await claim\('`).FindAll(text, -1)) +
 		2*len(regexp.MustCompile("(?m)^  await claim\\(`").FindAll(text, -1))
 }
 

@@ -37,7 +37,8 @@ func (l *listener) accept() (net.Conn, error) {
 
 func passes(err error) bool {
 	var e net.Error
-	return errors.As(err, &e) && e.Temporary() //nolint:staticcheck // net/http's server asks the same
+	//lint:ignore SA1019 net/http's server asks the same
+	return errors.As(err, &e) && e.Temporary()
 }
 
 // next accepts, and once stop's deadline is over hands out what was still queued.

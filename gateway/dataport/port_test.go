@@ -198,7 +198,7 @@ func (l *tired) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-type passing struct{ error }
+type passing struct{}
 
 func (passing) Error() string   { return "too many open files" }
 func (passing) Timeout() bool   { return false }

@@ -97,16 +97,6 @@ func newRig(t *testing.T, c upstream.Config, serve func(net.Conn)) *rig {
 	return r
 }
 
-// listen lets clients come over TCP as well.
-func (r *rig) listen() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		r.Fatal(err)
-	}
-	go r.port.Serve(l, nil)
-	return l.Addr().String()
-}
-
 // client is a new client's connection.
 func (r *rig) client() *peer {
 	r.Helper()
