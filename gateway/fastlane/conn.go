@@ -79,12 +79,10 @@ func (c *conn) first() *turn {
 	t := c.lane.turn(c)
 	t.in.w = copy(t.in.buf, c.Early())
 	if t.in.w == 0 { // over TLS the port has read none
-		n, err := c.plain.Read(t.in.buf)
-		if n == 0 || err != nil {
+		if t.in.w, _ = c.plain.Read(t.in.buf); t.in.w == 0 {
 			t.release()
 			return nil
 		}
-		t.in.w = n
 	}
 	return t
 }
@@ -217,8 +215,12 @@ func (c *conn) linger() {
 }
 
 // gone reports, without waiting, that the client has closed the connection. One
-// that has sent something before that is found out later.
+// that has sent something before that is found out later, except over TLS, where
+// everybody sends a close_notify first.
 func (c *conn) gone() bool {
+	if c.Secure() && hungUp(c.Socket()) {
+		return true
+	}
 	if c.glance == nil {
 		c.glance = newGlance(c.Socket())
 	}

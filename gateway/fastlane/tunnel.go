@@ -66,7 +66,7 @@ func (t *turn) startMoving() {
 		buf := bodyBuffers.Get().(*[bodyBuffer]byte)
 		defer bodyBuffers.Put(buf)
 		n, err := copy(buf[:], t.in.rest()), error(nil)
-		for ; err == nil; n, err = t.c.plain.Read(buf[:]) {
+		for ; n > 0 || err == nil; n, err = t.c.plain.Read(buf[:]) { // TLS may give the last bytes with the end
 			t.pace.Touch()
 			if _, err := f.Write(buf[:n]); err != nil {
 				break

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/scopegate/scopegate/gateway/upstream"
 )
@@ -38,6 +39,7 @@ func (b *batch) Write(p []byte) (int, error) {
 }
 
 func (b *batch) flush() error {
+	b.Conn.SetWriteDeadline(time.Time{}) // TLS has ended the time for writing with its close_notify
 	_, err := b.held.WriteTo(b.Conn)
 	return err
 }
