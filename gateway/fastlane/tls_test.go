@@ -14,13 +14,17 @@ import (
 	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
+// listen lets clients come over TCP as well.
+func (r *rig) listen() string {
+	l := listenFor(r.T)
+	go r.port.Serve(l, nil)
+	return l.Addr().String()
+}
+
 // listenTLS is listen over TLS.
 func (r *rig) listenTLS() string {
 	pair, _ := certificate()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		r.Fatal(err)
-	}
+	l := listenFor(r.T)
 	go r.port.Serve(l, &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true}) // an unread ticket makes a reset of a client's end
 	return l.Addr().String()
 }
