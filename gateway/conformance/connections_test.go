@@ -2,12 +2,15 @@ package conformance_test
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/scopegate/scopegate/gateway/gate"
 )
 
 // TestConnectionFate: after which exchanges an HTTP/1 connection goes on, and
@@ -110,5 +113,39 @@ func checkWithoutHost(t *testing.T, l lane) {
 	}
 	if got := s.text(); !strings.Contains(got, "host: service.internal") {
 		t.Errorf("the service received %s", got)
+	}
+}
+
+// TestAClientThatLeaves while its request is in hand lets go of the service, and is recorded.
+func TestAClientThatLeaves(t *testing.T) { inBothLanes(t, checkAClientThatLeaves) }
+
+func checkAClientThatLeaves(t *testing.T, l lane) {
+	for _, scheme := range []string{"http", "unix", "h2c", "https"} {
+		entered, left := make(chan struct{}), make(chan struct{})
+		r := newRig(t, l, rigConfig{upstream: service(t, scheme, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			entered <- struct{}{}
+			<-r.Context().Done()
+			left <- struct{}{}
+		}))})
+		ctx, leave := context.WithCancel(t.Context())
+		clients := r.clients()
+		for _, c := range clients {
+			go c.Do(c.request(t, "POST", "/open/x", nil).WithContext(ctx))
+			<-entered
+		}
+		leave()
+		limit := time.After(15 * time.Second)
+		for range clients {
+			select {
+			case <-left:
+			case <-limit:
+				t.Fatalf("%s: the service was not told", scheme)
+			}
+		}
+		for _, x := range r.wait(t, len(clients)) {
+			if x.reason != gate.ReasonClientClosed || x.Status != 499 || x.BytesOut != 0 {
+				t.Errorf("%s: recorded as %+v", scheme, x)
+			}
+		}
 	}
 }

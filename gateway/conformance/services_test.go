@@ -142,12 +142,9 @@ func checkUpstreamFaults(t *testing.T, l lane) {
 		})
 	}
 	t.Run("is not there", func(t *testing.T) {
-		gone, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		gone.Close()
-		for _, up := range []upstream.Config{{Scheme: "http", Address: gone.Addr().String()}, {Scheme: "unix", Address: t.TempDir() + "/none"}} {
+		// A client's end of a connection: nobody listens there, nor can while it stands.
+		gone := dial(t, newRig(t, l, rigConfig{upstream: upstream.Config{Scheme: "unix", Address: "none"}}).plain).LocalAddr().String()
+		for _, up := range []upstream.Config{{Scheme: "http", Address: gone}, {Scheme: "unix", Address: t.TempDir() + "/none"}} {
 			r := newRig(t, l, rigConfig{upstream: up})
 			for _, client := range r.clients() {
 				if res, text := client.ask(t, "GET", "/open/x", nil); res.StatusCode != 502 || !strings.Contains(text, "Bad Gateway") {

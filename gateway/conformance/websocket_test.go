@@ -257,7 +257,6 @@ func checkTunnelEnds(t *testing.T, l lane) {
 		}
 	}
 	start := func(t *testing.T, path, fields string, c rigConfig) (*rig, *bufio.Reader) {
-		t.Parallel()
 		timeouts := c.upstream.Timeouts
 		c.upstream = socketService(t)
 		c.upstream.Timeouts = timeouts
@@ -271,33 +270,40 @@ func checkTunnelEnds(t *testing.T, l lane) {
 	}
 	const reader = "Authorization: Bearer reader\r\n"
 	t.Run("with its token", func(t *testing.T) {
+		t.Parallel()
 		r, b := start(t, "/socket", "Authorization: Bearer "+tokenFor("carol", 4*time.Second, "shop.items.read")+"\r\n", rigConfig{})
 		expectEnd(t, r, b)
 	})
 	t.Run("with its key", func(t *testing.T) {
+		t.Parallel()
 		r, b := start(t, "/socket", reader, rigConfig{})
 		r.gate.Publish(r.snapshot(policyText, false))
 		expectEnd(t, r, b)
 	})
 	t.Run("with its route", func(t *testing.T) {
+		t.Parallel()
 		r, b := start(t, "/open-socket", "", rigConfig{})
 		r.gate.Publish(r.snapshot(strings.ReplaceAll(policyText, "/open-socket:", "/elsewhere:"), true))
 		expectEnd(t, r, b)
 	})
 	t.Run("with its route's upgrade", func(t *testing.T) {
+		t.Parallel()
 		r, b := start(t, "/socket", reader, rigConfig{})
 		r.gate.Publish(r.snapshot(strings.ReplaceAll(policyText, "    upgrade: [websocket]\n", ""), true))
 		expectEnd(t, r, b)
 	})
 	t.Run("when nothing moves", func(t *testing.T) {
+		t.Parallel()
 		r, b := start(t, "/open-socket", "", rigConfig{upstream: upstream.Config{Timeouts: gate.Timeouts{TunnelIdle: 300 * time.Millisecond}}})
 		expectEnd(t, r, b)
 	})
 	t.Run("on a public route after tunnel_max", func(t *testing.T) {
+		t.Parallel()
 		r, b := start(t, "/open-socket", "", rigConfig{upstream: upstream.Config{Timeouts: gate.Timeouts{TunnelMax: 300 * time.Millisecond}}})
 		expectEnd(t, r, b)
 	})
 	t.Run("at the end of a drain", func(t *testing.T) {
+		t.Parallel()
 		r, b := start(t, "/open-socket", "", rigConfig{})
 		if err := r.port.Drain(t.Context(), dataport.Grace{Work: 200 * time.Millisecond}); err != dataport.ErrCut {
 			t.Errorf("Drain: %v", err)

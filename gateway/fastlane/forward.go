@@ -147,7 +147,9 @@ func (t *turn) try(fresh bool) (err error) {
 		if err == nil {
 			err = t.readAnswer()
 		}
-		t.outcome.Upstream = t.now.Sub(sent)
+		if err == nil {
+			t.outcome.Upstream = t.now.Sub(sent)
+		}
 		return err
 	}
 }
@@ -238,7 +240,7 @@ func (t *turn) writeFraming(method string) {
 		t.appendField("Upgrade", "websocket")
 	case t.frames():
 		t.appendField("Transfer-Encoding", "chunked")
-	case t.length > 0 || !isSafe(method) && method != http.MethodDelete:
+	case t.length > 0 || method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch: // RFC 9110 section 8.6
 		t.out = append(t.out, "Content-Length: "...)
 		t.out = strconv.AppendInt(t.out, t.length, 10)
 		t.out = append(t.out, "\r\n"...)

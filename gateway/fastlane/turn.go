@@ -1,6 +1,7 @@
 package fastlane
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/scopegate/scopegate/gateway/gate"
+	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // Sizes of a turn's buffers, in bytes. A head that needs more gets more.
@@ -147,15 +149,12 @@ func (t *turn) readHead() error {
 		}
 		if end > 0 {
 			t.headSize = int64(end)
-			if t.headSize > t.lane.cfg.HeadMax {
-				return gate.ErrBigHead
-			}
 			t.in.r = end
 			return t.head.parse(t.in.buf[:end])
 		}
 		looked = next
 		if int64(t.in.w) > t.lane.cfg.HeadMax || !t.in.room(int(t.lane.cfg.HeadMax)+1) {
-			if next == 0 {
+			if line := bytes.IndexByte(t.in.rest(), '\n'); line < 0 || int64(line) > t.lane.cfg.HeadMax {
 				return gate.ErrBigURI // the request line alone is too long
 			}
 			return gate.ErrBigHead
@@ -232,6 +231,9 @@ func (t *turn) admit() error {
 func (t *turn) wellFormed() (err error) {
 	if t.head.major != 1 {
 		return gate.ErrVersion
+	}
+	if err := upstream.CheckHead(int64(len(t.head.target)), t.headSize, t.lane.cfg.HeadMax); err != nil {
+		return err
 	}
 	if t.length, err = requestLength(&t.head); err != nil {
 		return err

@@ -101,7 +101,7 @@ func (e *exchange) refuse(err error) {
 		h[f.Name] = []string{f.Value}
 	}
 	e.w.WriteHeader(a.Status)
-	if len(a.Body) > 0 && a.Status != 499 { // nobody is there to be told
+	if len(a.Body) > 0 && a.Status != 499 && e.r.Method != http.MethodHead { // nobody is there to be told, or nobody listens
 		e.w.Write(a.Body) // a client that is gone is in the record already
 	}
 	e.completed = true

@@ -65,6 +65,12 @@ func (i *issuer) token(t testing.TB, scopes string, more map[string]any) string 
 	for k, v := range more {
 		claims[k] = v
 	}
+	return i.sign(t, map[string]any{"alg": "RS256", "typ": "at+jwt", "kid": "k1"}, claims)
+}
+
+// sign makes a token of any head and claims.
+func (i *issuer) sign(t testing.TB, head, claims map[string]any) string {
+	t.Helper()
 	part := func(v any) string {
 		b, err := json.Marshal(v)
 		if err != nil {
@@ -72,7 +78,7 @@ func (i *issuer) token(t testing.TB, scopes string, more map[string]any) string 
 		}
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
-	signed := part(map[string]string{"alg": "RS256", "typ": "at+jwt", "kid": "k1"}) + "." + part(claims)
+	signed := part(head) + "." + part(claims)
 	sum := sha256.Sum256([]byte(signed))
 	sig, err := rsa.SignPKCS1v15(rand.Reader, i.key, crypto.SHA256, sum[:])
 	if err != nil {
@@ -125,6 +131,7 @@ type world struct {
 	gateway *sidecar.Sidecar
 	log     *buffer
 	data    string // http://host:port
+	socket  string // where the data port listens in place of that, if it is set
 	admin   string
 	reloads chan bool
 	pause   func(context.Context, time.Duration) error // nil: no pause at all
@@ -221,6 +228,13 @@ func (w *world) start() {
 	})
 	g.OnReload(func(ok bool) { w.reloads <- ok })
 	data, admin := listen(w.t), listen(w.t)
+	if w.socket != "" {
+		data.Close()
+		var err error
+		if data, err = net.Listen("unix", w.socket); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	w.data, w.admin = "http://"+data.Addr().String(), "http://"+admin.Addr().String()
 	ctx, stop := context.WithCancel(w.t.Context())
 	w.stop = stop
