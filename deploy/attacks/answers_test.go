@@ -55,7 +55,9 @@ func TestNoAnswerHarmsTheNextCaller(t *testing.T) {
 			if l.strict && a.Strict != "" {
 				want = a.Strict
 			}
-			if got := a.ask(t, g.data); want != "any" && got != want {
+			got := a.ask(t, g.data)
+			early := want == "cut" && got == "502" // found broken before the client was told anything
+			if want != "any" && got != want && !early {
 				t.Errorf("%s (%s): the client sees %s, want %s", a.Name, a.Source, got, want)
 			}
 			dropped := g.service.lastEnds()

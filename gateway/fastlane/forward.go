@@ -309,6 +309,9 @@ func (t *turn) readAnswer() error {
 		if t.answer.status >= 200 {
 			return nil
 		}
+		if _, _, err := answerLength(&t.answer, t.x.Method()); err != nil {
+			return broken(err) // no body follows (RFC 9110 section 15.2), but framing that is none is in doubt here too
+		}
 		if interim++; interim > gate.MostInterim {
 			return gate.ErrInterim
 		}

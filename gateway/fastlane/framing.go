@@ -28,7 +28,7 @@ func requestLength(h *requestHead) (int64, error) {
 		return 0, nil
 	case len(codings) == 0:
 		return oneLength(lengths)
-	case len(lengths) > 0, len(codings) > 1, h.minor == 0:
+	case len(lengths) > 0, len(codings) > 1, h.minor == 0, promisesFraming(&h.fields):
 		return 0, errFraming // sections 6.1 and 6.3
 	case isChunked(codings[0]):
 		return chunked, nil
@@ -42,6 +42,14 @@ func requestLength(h *requestHead) (int64, error) {
 // folds to k, and that no other reader takes for one.
 func isChunked(coding string) bool {
 	return len(coding) == len("chunked") && strings.EqualFold(coding, "chunked")
+}
+
+// promisesFraming reports a Trailer that names what must not stand behind a body
+// (RFC 9110 section 6.5.1): a reader that merges trailers into the head would
+// find another framing there.
+func promisesFraming(f *fields) bool {
+	names := f.Values("Trailer")
+	return len(names) > 0 && (gate.HasToken(names, "Content-Length") || gate.HasToken(names, "Transfer-Encoding") || gate.HasToken(names, "Trailer"))
 }
 
 // knownAlone tells a coding that is merely not spoken here from one that is
@@ -74,7 +82,7 @@ func oneLength(lines []string) (n int64, err error) {
 // that has one and no body, as to HEAD; else -1.
 func answerLength(h *answerHead, method string) (length, declared int64, err error) {
 	codings, lengths := h.Values("Transfer-Encoding"), h.Values("Content-Length")
-	if len(codings) > 0 && (len(lengths) > 0 || len(codings) > 1 || h.minor == 0 || !isChunked(codings[0])) {
+	if len(codings) > 0 && (len(lengths) > 0 || len(codings) > 1 || h.minor == 0 || !isChunked(codings[0]) || promisesFraming(&h.fields)) {
 		return 0, -1, errFraming
 	}
 	n := int64(-1)

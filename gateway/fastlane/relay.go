@@ -177,6 +177,7 @@ func (t *turn) relayUnmeasured(framed bool) error {
 	body := unmeasured{framed: framed}
 	content, err := body.take(t, t.back.rest())
 	if err != nil {
+		t.answered = false // nothing has been written: there is still time for a 502
 		return err
 	}
 	t.appendPiece(content)
