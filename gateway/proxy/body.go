@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"sync/atomic"
 
 	"github.com/scopegate/scopegate/gateway/gate"
@@ -65,7 +66,8 @@ func (b *inbound) bytes() int64 {
 // outbound is the service's body on its way to the client.
 type outbound struct {
 	io.ReadCloser
-	e *exchange
+	e   *exchange
+	res *http.Response
 }
 
 func (b *outbound) Read(p []byte) (int, error) {
@@ -74,6 +76,8 @@ func (b *outbound) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		b.e.answerEnded()
+		b.e.strip(b.res.Trailer)
+		delete(b.res.Trailer, "Content-Length") // RFC 9110 section 6.5.1: no framing in trailers
 	case err != nil:
 		b.e.cutBy(err)
 	}

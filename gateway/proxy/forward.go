@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/scopegate/scopegate/gateway/gate"
@@ -31,6 +32,7 @@ func (e *exchange) forward() {
 			http.NewResponseController(e.w.ResponseWriter).EnableFullDuplex()
 		}
 	}
+	delete(e.r.Header, "Upgrade") // it ends here, and ReverseProxy fails over one that it cannot print
 	e.up.proxy.ServeHTTP(&e.w, e.r)
 	e.completed = true
 }
@@ -136,11 +138,14 @@ func (e *exchange) answered(res *http.Response) {
 	if len(res.Trailer) > 0 && e.r.ProtoMajor == 1 {
 		res.Header.Del("Content-Length") // HTTP/1.1 has trailers in chunked framing only
 	}
+	if res.ContentLength >= 0 && len(res.Header["Content-Length"]) > 0 {
+		res.Header.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10)) // what was read, not what was written
+	}
 	if res.Body == http.NoBody || res.ContentLength == 0 {
 		e.answerEnded()
 	}
 	e.watch.answering(gate.PhaseOf(res.Header.Get("Content-Type"), res.ContentLength))
-	res.Body = &outbound{res.Body, e}
+	res.Body = &outbound{res.Body, e, res}
 }
 
 // handleError answers for a service that did not.
