@@ -26,6 +26,7 @@ type conn struct {
 	fd     uintptr // while readable runs; else noSocket
 	served bool    // the turn's exchange is over
 	failed error
+	byte   [1]byte // what readRecord waits with
 
 	glance *glance   // made when it is first needed
 	since  time.Time // when the last request was over
@@ -159,7 +160,7 @@ func (c *conn) endIdle() {
 // readFirst waits until something has come that is to be served by serve.
 func (c *conn) readFirst() (*turn, error) {
 	if c.raw == nil {
-		return c.readHolding()
+		return c.readRecord()
 	}
 	c.turn, c.failed = nil, nil
 	err := c.raw.Read(c.ready)
@@ -170,15 +171,15 @@ func (c *conn) readFirst() (*turn, error) {
 	return c.turn, c.failed
 }
 
-// readHolding is for TLS, which has buffers of its own anyway.
-func (c *conn) readHolding() (*turn, error) {
-	t := c.lane.turn(c)
-	n, err := c.plain.Read(t.in.buf)
+// readRecord is readFirst over TLS. It waits with one byte, so that the turn is
+// taken for a request that has come: the rest of its record waits in TLS.
+func (c *conn) readRecord() (*turn, error) {
+	n, err := c.plain.Read(c.byte[:])
 	if n == 0 {
-		t.release()
 		return nil, orEOF(err)
 	}
-	t.in.w = n
+	t := c.lane.turn(c)
+	t.in.w = copy(t.in.buf, c.byte[:n])
 	return t, nil
 }
 
@@ -192,13 +193,25 @@ func orEOF(err error) error {
 // lastLook reads what is there without waiting.
 func (c *conn) lastLook() *turn {
 	if c.raw == nil {
-		return nil
+		return c.lastRecord()
 	}
 	c.turn, c.failed = nil, nil
 	if err := c.raw.Control(func(fd uintptr) { c.take(fd) }); err != nil {
 		return nil
 	}
 	return c.turn
+}
+
+// lastRecord is lastLook over TLS: where bytes have come, the rest of their
+// record is waited for.
+func (c *conn) lastRecord() *turn {
+	if something, ended := newGlance(c.Socket()).see(); !something || ended {
+		return nil
+	}
+	c.plain.SetReadDeadline(time.Now().Add(c.lane.cfg.HeadTimeout))
+	c.read.forget()
+	t, _ := c.readRecord() // without one the connection is over
+	return t
 }
 
 // linger closes a connection on which the client may still be sending, without

@@ -365,6 +365,9 @@ func (t *turn) fill(p []byte) (int, error) {
 	}
 	for {
 		t.far.read.within(t.now, t.tick, t.tick)
+		if failure := t.upload.failure.Load(); failure != nil {
+			return 0, failure // it may have been there before the time limit was armed
+		}
 		n, err := t.far.Read(p)
 		if n > 0 {
 			t.now = time.Now()

@@ -157,6 +157,7 @@ func (t *turn) watch(cancel context.CancelCauseFunc) (stop func()) {
 	t.watched = true
 	go func() {
 		defer close(over)
+		defer contain(func(failure *gate.Refusal) { cancel(failure) })
 		for {
 			select {
 			case <-done:

@@ -63,6 +63,10 @@ func (t *turn) startMoving() {
 	u.done = make(chan struct{})
 	go func() {
 		defer close(u.done)
+		defer contain(func(failure *gate.Refusal) {
+			u.failure.Store(failure)
+			f.SetReadDeadline(longAgo)
+		})
 		buf := bodyBuffers.Get().(*[bodyBuffer]byte)
 		defer bodyBuffers.Put(buf)
 		n, err := copy(buf[:], t.in.rest()), error(nil)

@@ -1,7 +1,9 @@
 package fastlane
 
 import (
+	"fmt"
 	"io"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -62,12 +64,24 @@ func (t *turn) startUpload(to destination) {
 	t.c.plain.SetReadDeadline(time.Time{}) // the pace is judged by whoever waits for the answer
 	t.c.read.forget()
 	go func() {
-		defer close(u.done)
-		if failure := t.carry(to); failure != nil {
+		fail := func(failure *gate.Refusal) {
 			u.failure.Store(failure)
 			to.wake()
 		}
+		defer close(u.done)
+		defer contain(fail)
+		if failure := t.carry(to); failure != nil {
+			fail(failure)
+		}
 	}()
+}
+
+// contain makes of a panic on a goroutine beside the connection's own what it is
+// on that one: the end of an exchange, not of the process.
+func contain(end func(*gate.Refusal)) {
+	if fault := recover(); fault != nil {
+		end(&gate.Refusal{Reason: gate.ReasonInternal, Err: fmt.Errorf("panic: %v\n%s", fault, debug.Stack())})
+	}
 }
 
 // uploadTo carries the body to a service that speaks HTTP/1.1.

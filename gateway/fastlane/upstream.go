@@ -141,8 +141,9 @@ const (
 var errStale = errors.New("the service has closed the connection or sent something unasked")
 
 // take returns a connection: the one used last, or a new one. With look it is
-// known to be clean; without, the caller has to look before it writes. It never waits for another request's: more than the service may have is
-// [gate.ReasonOverloaded] at once.
+// known to be clean; without, the caller has to look before it writes. It never
+// waits for another request's: more than the service may have is
+// [gate.ErrNoConnection] at once.
 func (u *Upstream) take(ctx context.Context, now time.Time, fresh, look bool) (*far, error) {
 	for !fresh {
 		f := u.pop()
