@@ -127,18 +127,28 @@ func adminPort(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func mint(ts *testscript.TestScript, _ bool, args []string) {
+	token, jwks, err := signed(args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(token+"\n"), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), jwks, 0o600))
+}
+
+// signed makes a token with these claims, and the key set that verifies it.
+func signed(claims string) (token string, jwks []byte, err error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	ts.Check(err)
+	if err != nil {
+		return "", nil, err
+	}
 	b64 := base64.RawURLEncoding.EncodeToString
-	signed := b64([]byte(`{"alg":"RS256","typ":"at+jwt","kid":"one"}`)) + "." + b64([]byte(args[0]))
-	sum := sha256.Sum256([]byte(signed))
+	text := b64([]byte(`{"alg":"RS256","typ":"at+jwt","kid":"one"}`)) + "." + b64([]byte(claims))
+	sum := sha256.Sum256([]byte(text))
 	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(signed+"."+b64(signature)+"\n"), 0o600))
-	jwks, err := json.Marshal(map[string]any{"keys": []any{map[string]string{
+	if err != nil {
+		return "", nil, err
+	}
+	jwks, err = json.Marshal(map[string]any{"keys": []any{map[string]string{
 		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "one",
 		"n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes()),
 	}}})
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[2]), jwks, 0o600))
+	return text + "." + b64(signature), jwks, err
 }

@@ -21,6 +21,8 @@ import (
 type serveCmd struct {
 	Config string `help:"The gateway.yaml; config/gateway.yaml if that is there." env:"SCOPEGATE_GATEWAY_CONFIG" placeholder:"FILE"`
 	Strict bool   `help:"Do not start on a warning."`
+	// Not a setting: the one of this name says where, and stands in the file only.
+	Takeover bool `help:"Take over from the gateway that runs with the same takeover: socket; without one, start as usual."`
 
 	Listen            string `help:"Address of the data port." placeholder:"HOST:PORT" group:"Settings of gateway.yaml:"`
 	Admin             string `help:"Address of the admin port." placeholder:"HOST:PORT" group:"Settings of gateway.yaml:"`
@@ -47,10 +49,32 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if c.Takeover && cfg.Takeover == "" {
+		return fail(exitUsage, "--takeover has nobody to ask", "takeover: in "+cfg.Source.File+" names the socket where the running gateway answers")
+	}
 	gateway, err := sidecar.New(cfg, a.stderr)
 	if err != nil {
 		return fail(exitFailed, err.Error(), "")
 	}
+	ctx, release := signal.NotifyContext(a.ctx, syscall.SIGTERM, os.Interrupt)
+	defer release()
+	context.AfterFunc(ctx, release) // from now on a second signal has its usual effect
+	defer reloadOnHangup(gateway)()
+	if c.Takeover {
+		err = gateway.TakeOver(ctx)
+	}
+	if !c.Takeover || errors.Is(err, sidecar.ErrNobody) {
+		err = serve(ctx, gateway, cfg)
+	}
+	var failed *failure
+	if err != nil && !errors.As(err, &failed) {
+		err = fail(exitFailed, err.Error(), "")
+	}
+	return err
+}
+
+// serve opens both ports and serves on them.
+func serve(ctx context.Context, gateway *sidecar.Sidecar, cfg *sidecar.Config) error {
 	data, err := listen(cfg.Listen)
 	if err != nil {
 		return fail(exitFailed, "open the data port: "+err.Error(), "another process may hold it; --listen names another address")
@@ -61,15 +85,7 @@ func (c *serveCmd) Run(a *app) error {
 		return fail(exitFailed, "open the admin port: "+err.Error(), "another process may hold it; --admin names another address")
 	}
 	defer admin.Close()
-
-	ctx, release := signal.NotifyContext(a.ctx, syscall.SIGTERM, os.Interrupt)
-	defer release()
-	context.AfterFunc(ctx, release) // from now on a second signal has its usual effect
-	defer reloadOnHangup(gateway)()
-	if err := gateway.Serve(ctx, data, admin); err != nil {
-		return fail(exitFailed, err.Error(), "")
-	}
-	return nil
+	return gateway.Serve(ctx, data, admin)
 }
 
 // reloadOnHangup reloads on every SIGHUP until the function that it returns is called. It goes on

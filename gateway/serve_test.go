@@ -31,13 +31,17 @@ type process struct {
 // start runs `gateway ARGS…` in a folder and waits until it serves.
 func start(t *testing.T, folder string, args ...string) *process {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{Cmd: exec.Command(self, args...)}
-	p.Args[0] = "gateway" // what TestMain looks at
-	p.Dir = folder
+	p := launch(t, folder, args...)
+	line := p.line(t, "serving")
+	p.data, _ = line["listen"].(string)
+	p.admin, _ = line["admin"].(string)
+	return p
+}
+
+// launch runs `gateway ARGS…` in a folder.
+func launch(t *testing.T, folder string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: command(t, folder, args...)}
 	stderr, err := p.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -47,10 +51,31 @@ func start(t *testing.T, folder string, args ...string) *process {
 	}
 	t.Cleanup(func() { _ = p.Process.Kill() })
 	p.log = bufio.NewScanner(stderr)
-	line := p.line(t, "serving")
-	p.data, _ = line["listen"].(string)
-	p.admin, _ = line["admin"].(string)
 	return p
+}
+
+// command is `gateway ARGS…` in a folder.
+func command(t *testing.T, folder string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self, args...)
+	c.Args[0] = "gateway" // what TestMain looks at
+	c.Dir = folder
+	return c
+}
+
+// run waits for `gateway ARGS…` to end, and gives what it wrote and its exit code.
+func run(t *testing.T, folder string, args ...string) (text string, code int) {
+	t.Helper()
+	c := command(t, folder, args...)
+	out, err := c.CombinedOutput()
+	if c.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(out), c.ProcessState.ExitCode()
 }
 
 // line reads the log up to a message.
@@ -168,7 +193,7 @@ func TestFlagsOfServeAreTheSettings(t *testing.T) {
 	var flags, want []string
 	for _, group := range parser.Model.DefaultCmd.AllFlags(true) {
 		for _, f := range group {
-			if !slices.Contains([]string{"help", "config", "strict"}, f.Name) {
+			if !slices.Contains([]string{"help", "config", "strict", "takeover"}, f.Name) {
 				flags = append(flags, f.Name)
 			}
 		}

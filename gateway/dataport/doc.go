@@ -4,7 +4,8 @@
 //
 // It owns sockets and the count of them, from accept on until the last one has
 // ended: the listen queue, the TLS handshake, the first 24 bytes, the state of
-// each connection and the order of a drain. A connection gets its reader once,
+// each connection, the order of a drain, and the takeover of the listening
+// sockets by a new process. A connection gets its reader once,
 // by its first bytes, and never changes it.
 //
 // It does not own a single byte behind those: requests, keep-alive, time limits

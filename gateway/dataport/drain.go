@@ -24,7 +24,8 @@ var ErrCut = errors.New("dataport: the drain's time was up before all work in fl
 //
 //  1. for g.Delay everything goes on, and each answer asks its client to leave
 //     (Connection: close, over HTTP/2 a GOAWAY);
-//  2. the listeners take in what the kernel has queued for them, and close;
+//  2. the listeners take in what the kernel has queued for them, and close, unless
+//     [Port.HandOver] has closed them already;
 //  3. a second later idle HTTP/1 connections end; those with a request, or of
 //     which nothing has been read yet, end after their answer, and HTTP/2
 //     connections after a GOAWAY and their last stream; then tunnels have their time;
@@ -40,6 +41,7 @@ func (p *Port) Drain(ctx context.Context, g Grace) error {
 	ctx, cancel := context.WithTimeout(ctx, queueGrace+idleGrace+g.Work)
 	defer cancel()
 	pause(ctx, queueGrace+idleGrace)
+	p.awaitListeners(ctx)
 	p.endHTTP1(ctx)
 	var err error
 	for _, lane := range p.lanes() {
@@ -75,9 +77,19 @@ func (p *Port) stopListening() {
 	}
 }
 
+// awaitListeners waits until all that was queued has been taken in.
+func (p *Port) awaitListeners(ctx context.Context) {
+	for p.accepting.Load() > 0 && ctx.Err() == nil {
+		pause(ctx, drainPoll)
+	}
+}
+
 // endHTTP1 ends idle HTTP/1 connections until there is no HTTP/1 connection
 // left: one with a request in hand becomes idle or closes after it, and a new
-// one brings its request or runs into the time limit for heads.
+// one brings its request or runs into the time limit for heads. A request that has
+// arrived is served, even if its lane did not get to reading it yet: a process that
+// stood still for a second finds its clients' requests and the end of their grace
+// in the same moment.
 func (p *Port) endHTTP1(ctx context.Context) {
 	for {
 		left := false
@@ -90,7 +102,9 @@ func (p *Port) endHTTP1(ctx context.Context) {
 			return state == StateIdle
 		})
 		for _, c := range idle {
-			p.http1.EndIdle(c)
+			if silent(c.socket) {
+				p.http1.EndIdle(c)
+			}
 		}
 		if !left || ctx.Err() != nil {
 			return

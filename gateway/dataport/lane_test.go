@@ -20,7 +20,7 @@ import (
 // which repeats everything.
 type lines struct {
 	name string
-	hold chan struct{} // the line "slow" is answered when it is closed
+	hold chan struct{} // the line "slow" is answered, and what follows on "stall" read, when it is closed
 
 	begun, shut, closed atomic.Int64
 	first               chan string // what each connection began with
@@ -62,6 +62,9 @@ func (l *lines) ServeConn(c *dataport.Conn) {
 			return
 		}
 		c.Become(dataport.StateIdle)
+		if line == "stall\n" {
+			<-l.hold
+		}
 	}
 }
 

@@ -83,12 +83,26 @@ const queueGrace = 50 * time.Millisecond
 // stop accepts what is already queued, then closes. New handshakes are refused at once, those
 // under way have queueGrace to come to their end.
 func (l *listener) stop() {
-	l.closing.Store(true)
+	if l.closing.Swap(true) {
+		return
+	}
 	refuseNew(l.Listener)
 	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
 		if d.SetDeadline(time.Now().Add(queueGrace)) == nil {
 			return // accept closes
 		}
+	}
+	l.Listener.Close()
+}
+
+// release leaves the socket to a process that has it too: nothing is done to the socket itself,
+// neither filter nor shutdown, and its queue and its name stay.
+func (l *listener) release() {
+	if l.closing.Swap(true) {
+		return
+	}
+	if u, ok := l.Listener.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
 	}
 	l.Listener.Close()
 }

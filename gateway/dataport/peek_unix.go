@@ -8,6 +8,26 @@ import (
 	"syscall"
 )
 
+// silent tells, without waiting, that nothing of the client's lies in the socket unread, and that
+// it has not closed its side.
+func silent(c net.Conn) bool {
+	socket, ok := c.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return true
+	}
+	nothing := true
+	_ = raw.Control(func(fd uintptr) { // not Read, which waits for the lane's own
+		var one [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		nothing = err == syscall.EAGAIN || err == syscall.EINTR
+	})
+	return nothing
+}
+
 // peek waits until the client has sent something, and copies the beginning of it to p. Nothing
 // is taken: a lane that refuses what it reads must find all of it in one read, since what a
 // socket still holds when it is closed makes a reset of the close, and the answer may be lost.

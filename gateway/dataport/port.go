@@ -17,12 +17,14 @@ type Port struct {
 	http1, http2 Lane
 	log          *log.Logger
 	conns        *conns
+	accepting    atomic.Int64 // listeners from which something may still come
 	serving      atomic.Int64 // connections that a goroutine of the port's works on, lanes included
 	draining     atomic.Bool
 	cut          atomic.Bool
 
-	mu        sync.Mutex // guards listeners
+	mu        sync.Mutex // guards listeners and handed
 	listeners []*listener
+	handed    bool // to another process, which accepts instead of this one
 }
 
 // New returns a port whose HTTP/1 connections are read by one lane and whose
@@ -49,14 +51,19 @@ func (p *Port) Serve(l net.Listener, t *tls.Config) error {
 		t = t.Clone()
 		t.NextProtos = Protocols()
 	}
+	p.accepting.Add(1)
+	defer p.accepting.Add(-1)
 	open := &listener{Listener: l, log: p.log}
 	p.mu.Lock()
-	stopped := p.draining.Load()
 	p.listeners = append(p.listeners, open)
-	p.mu.Unlock()
-	if stopped {
-		return l.Close()
+	switch {
+	case p.handed:
+		open.release()
+	case p.draining.Load():
+		open.closing.Store(true)
+		l.Close()
 	}
+	p.mu.Unlock()
 	for {
 		raw, err := open.accept()
 		switch {
@@ -71,6 +78,17 @@ func (p *Port) Serve(l net.Listener, t *tls.Config) error {
 			continue
 		}
 		go p.serve(c, t)
+	}
+}
+
+// HandOver closes the port's own descriptors of its listening sockets and nothing else: another
+// process accepts from now on what is queued. [Port.Drain] follows.
+func (p *Port) HandOver() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handed = true
+	for _, l := range p.listeners {
+		l.release()
 	}
 }
 

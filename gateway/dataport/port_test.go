@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,31 @@ func TestDrain(t *testing.T) {
 	}
 	if r.http1.closed.Load() != 1 || r.http2.closed.Load() != 1 {
 		t.Error("the lanes were not closed")
+	}
+}
+
+// TestARequestThatHasArrivedIsServed, although its connection looks idle because the lane did not
+// get to reading it: the process stood still, and then the grace was over.
+func TestARequestThatHasArrivedIsServed(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a socket cannot be looked into without taking")
+	}
+	r := newRig(t, dataport.Config{})
+	address := r.serve(t, nil)
+	idle, stalled := dial(t, address), dial(t, address)
+	for p, line := range map[*peer]string{idle: "hello", stalled: "stall"} {
+		p.send(line + "\n")
+		p.expect("one " + line)
+	}
+	waitFor(t, "idle connections", func() bool { return r.port.Connections().Idle == 2 })
+	stalled.send("next\n")
+	done := make(chan error, 1)
+	go func() { done <- r.port.Drain(t.Context(), dataport.Grace{Work: 10 * time.Second}) }()
+	idle.expectEnd()
+	close(r.http1.hold)
+	stalled.expect("one close next")
+	if err := <-done; err != nil {
+		t.Errorf("Drain: %v", err)
 	}
 }
 

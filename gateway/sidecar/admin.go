@@ -96,6 +96,34 @@ func profile(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// adminPort is the admin port while it is open.
+type adminPort struct {
+	server   *http.Server
+	listener net.Listener
+	failed   chan error
+}
+
+func (s *Sidecar) newAdminPort(l net.Listener) *adminPort {
+	a := &adminPort{adminServer(s.admin()), l, make(chan error, 1)}
+	a.server.ErrorLog = serverLog(s.log, newLimiter(refusedLines, httpServer))
+	return a
+}
+
+// serve answers until the port is closed or fails.
+func (a *adminPort) serve() { a.failed <- a.server.Serve(a.listener) }
+
+// handOver leaves the port to a process that has its socket too.
+func (a *adminPort) handOver() {
+	if u, ok := a.listener.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	a.listener.Close()
+}
+
+// endClients makes those that keep their connections open new ones, which the other process
+// answers. Not by Shutdown, which drops requests that are read after it.
+func (a *adminPort) endClients() { a.server.SetKeepAlivesEnabled(false) }
+
 // adminServer has tight limits of its own: the port serves a handful of peers, and must
 // answer them while the data port is flooded.
 func adminServer(h http.Handler) *http.Server {

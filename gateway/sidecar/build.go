@@ -172,6 +172,7 @@ func restartOnly(began, now *Config) []string {
 	differs("tls (switched on or off)", (began.TLS == nil) != (now.TLS == nil))
 	differs("token_cache", began.TokenCache != now.TokenCache)
 	differs("log.format", began.Log.Format != now.Log.Format)
+	differs("takeover", began.Takeover != now.Takeover)
 	differs("pprof", began.Pprof != now.Pprof)
 	a, b := began.proxyConfig(), now.proxyConfig()
 	differs("timeouts.head, timeouts.idle or limits.head (the widest of all services)",

@@ -32,6 +32,7 @@ type Config struct {
 	ReadyAny       bool          // ready once any issuer had keys, not all
 	Log            Log
 	Pprof          bool
+	Takeover       string // path of the socket at which a new process takes over; "": none can
 
 	files *fileSet // what was read, for telling whether anything changed
 }

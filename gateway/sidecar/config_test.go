@@ -150,8 +150,8 @@ func TestDefaultsAndValues(t *testing.T) {
 	if !slices.Equal(cfg.TrustedProxies, proxies) || cfg.TokenCache != 0 || !cfg.ReadyAny || cfg.DrainDelay != 0 {
 		t.Errorf("config %+v", cfg)
 	}
-	if !cfg.Standard {
-		t.Error("lane: standard is not taken")
+	if !cfg.Standard || cfg.Takeover != filepath.Join("testdata", "run", "takeover.sock") {
+		t.Errorf("lane: standard is %t, takeover %q", cfg.Standard, cfg.Takeover)
 	}
 	if i := cfg.Issuers[0]; i.Skew != 0 || !i.AllowInsecure || i.JWKS.MaxBytes != 2<<20 || i.JWKS.File != filepath.Join("testdata", "good", "keys.json") {
 		t.Errorf("issuer %+v", i)

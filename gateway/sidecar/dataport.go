@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 
@@ -35,30 +36,47 @@ func (s *Sidecar) lanes(cfg *Config) {
 	}, http1, s.proxy)
 }
 
-// serveData answers on the data port until ctx ends or a listener fails, then drains.
-func (s *Sidecar) serveData(ctx context.Context, data net.Listener, adminFailed <-chan error) error {
+// serveData answers on the data port until ctx ends, a successor is ready or a listener fails,
+// then drains.
+func (s *Sidecar) serveData(ctx context.Context, data net.Listener, admin *adminPort, offer *dataport.Offer) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	failed := make(chan error, 1)
 	go func() { failed <- s.port.Serve(data, s.serverTLS()) }()
+	end := ending(ctx, offer)
+	var successor *dataport.Successor
+	var err error
 	select {
-	case err := <-failed:
-		return fmt.Errorf("data port: %w", err)
-	case err := <-adminFailed:
+	case err = <-failed:
+		err = fmt.Errorf("data port: %w", err)
+	case err = <-admin.failed:
 		_ = s.port.Close() // the cause is the admin port
 		<-failed
-		return fmt.Errorf("admin port: %w", err)
-	case <-ctx.Done():
+		err = fmt.Errorf("admin port: %w", err)
+	case successor = <-end:
+	}
+	if err != nil {
+		stop()
+		s.handOver(<-end, admin)
+		return err
 	}
 	c := s.current.Load().config
-	s.draining.Store(true)
+	s.handOver(successor, admin)
+	s.draining.Store(successor == nil) // for the balancer: this address stays ready otherwise
 	s.log.Info("draining", "delay", c.DrainDelay.String(), "timeout", c.DrainTimeout.String())
-	err := s.port.Drain(context.WithoutCancel(ctx), dataport.Grace{Delay: c.DrainDelay, Work: c.DrainTimeout})
+	err = s.port.Drain(context.WithoutCancel(ctx), dataport.Grace{Delay: c.DrainDelay, Work: c.DrainTimeout})
 	if served := <-failed; err == nil {
 		err = served
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		s.log.Info("drained")
+	case successor != nil && errors.Is(err, dataport.ErrCut):
+		// No failure: a supervisor that starts this process again would have it take over in turn.
+		s.log.Warn("drained", "error", err.Error())
+	default:
 		return fmt.Errorf("drain: %w", err)
 	}
-	s.log.Info("drained")
 	return nil
 }
 

@@ -35,6 +35,7 @@ type rawConfig struct {
 	logFormat      opt[string]
 	sampleAllowed  opt[int]
 	pprof          opt[bool]
+	takeover       opt[string]
 	hideRoutes     opt[bool]  // for every service that does not say otherwise
 	identityMax    opt[int64] // likewise
 }
@@ -249,7 +250,7 @@ func (d *decoder) topKeys(c *rawConfig) []key {
 		{"hide_routes", d.flag(&c.hideRoutes)},
 		{"identity_max", d.size(&c.identityMax, 256, 1<<20)},
 		{"reload", d.later("reload (holding back a policy that opens more)")},
-		{"takeover", d.later("takeover (handing the listener to a new process)")},
+		{"takeover", d.text(&c.takeover)},
 	}
 }
 

@@ -246,7 +246,7 @@ func TestIssuersAreReloaded(t *testing.T) {
 func TestUnknownKeysOfLaterIssuesAreRefusedAtReload(t *testing.T) {
 	w := newWorld(t)
 	w.ready()
-	w.write("gateway.yaml", w.config("takeover: /run/x\n"))
+	w.write("gateway.yaml", w.config("reload: { widening: hold }\n"))
 	if w.reloaded() {
 		t.Error("was taken")
 	}

@@ -40,6 +40,9 @@ func (r *resolver) resolve(raw *rawConfig) *Config {
 		TrustedProxies: r.prefixes(raw.trustedProxies.v),
 		TLS:            r.listenerTLS(&raw.tls),
 	}
+	if raw.takeover.set {
+		c.Takeover = relative(r.config, raw.takeover.v)
+	}
 	for i := range raw.issuers {
 		c.Issuers = append(c.Issuers, r.issuer(&raw.issuers[i]))
 	}

@@ -97,10 +97,15 @@ func (s *Sidecar) DataHandler() http.Handler { return s.proxy }
 // AdminHandler answers what comes to the admin port.
 func (s *Sidecar) AdminHandler() http.Handler { return s.admin() }
 
-// Serve answers on both listeners until ctx ends, then drains, and closes them. It returns
-// nil after a drain in which everything in flight came to its end, and an error when a
-// listener failed or work had to be cut off.
+// Serve answers on both listeners until ctx ends or a new process has taken over, then drains,
+// and closes them. It returns nil after a drain in which everything in flight came to its end,
+// and an error when a listener failed or work had to be cut off.
 func (s *Sidecar) Serve(ctx context.Context, data, admin net.Listener) error {
+	return s.serve(ctx, data, admin, nil)
+}
+
+// serve serves on sockets of its own, or on those of a predecessor as soon as that lets go of them.
+func (s *Sidecar) serve(ctx context.Context, data, admin net.Listener, from *dataport.Predecessor) error {
 	stopLog := make(chan struct{})
 	var logging sync.WaitGroup
 	logging.Go(func() { s.queue.run(stopLog) })
@@ -127,14 +132,19 @@ func (s *Sidecar) Serve(ctx context.Context, data, admin net.Listener) error {
 	defer stopWatching()
 	background.Go(func() { s.watch(watching) })
 
-	adminPort := adminServer(s.admin())
-	adminPort.ErrorLog = serverLog(s.log, newLimiter(refusedLines, httpServer))
-	adminFailed := make(chan error, 1)
-	background.Go(func() { adminFailed <- adminPort.Serve(admin) })
-	defer adminPort.Close()
+	if err := s.succeed(ctx, from); err != nil {
+		return fmt.Errorf("take over: %w", err)
+	}
+	offer, err := s.offer(data, admin, from)
+	if err != nil {
+		return fmt.Errorf("takeover: %w", err)
+	}
+	port := s.newAdminPort(admin)
+	background.Go(port.serve)
+	defer port.server.Close()
 
 	s.log.Info("serving", "listen", data.Addr().String(), "admin", admin.Addr().String(), "config", s.source.File)
-	return s.serveData(ctx, data, adminFailed)
+	return s.serveData(ctx, data, port, offer)
 }
 
 // publish makes n what is served: one swap for the gate, then what describes it.
