@@ -35,47 +35,54 @@ type answerAttack struct {
 // smuggled is what no client may see.
 const smuggled = "SMUGGLED"
 
-// TestNoAnswerHarmsTheNextCaller has every attack answered once, and then asks for something else
-// several times, which the pool may send over the same connection.
+// TestNoAnswerHarmsTheNextCaller has every attack answered, in one piece and in several, and then asks
+// for something else several times, which the pool may send over the same connection.
 func TestNoAnswerHarmsTheNextCaller(t *testing.T) {
 	overLanes(t, func(t *testing.T, l lane) {
 		g := newTarget(t, site{lane: l})
 		for i, a := range load[*answerAttack](t, "answers") {
-			raw := strings.ReplaceAll(octets(t, a.Answer), "$LONG", strings.Repeat("a", 1<<20))
-			g.service.mu.Lock()
-			g.service.late = octets(t, a.Late)
-			g.service.mu.Unlock()
-			g.service.answers(func(r *received) (string, bool) {
-				if own, next := strings.CutPrefix(r.target, "/public/next/"); next {
-					return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(own), own), false
-				}
-				return raw, a.End
-			})
-			want := a.Sees
-			if l.strict && a.Strict != "" {
-				want = a.Strict
-			}
-			got := a.ask(t, g.data)
-			early := want == "cut" && got == "502" // found broken before the client was told anything
-			if want != "any" && got != want && !early {
-				t.Errorf("%s (%s): the client sees %s, want %s", a.Name, a.Source, got, want)
-			}
-			dropped := g.service.lastEnds()
-			g.service.later.Wait() // nobody can tell an answer that comes in the moment of the next request
-			if !l.strict && a.Drops {
-				g.await(dropped, a.Name) // http.Transport may use it meanwhile: gateway/README.md, Decisions
-			}
-			for n := range 3 {
-				own := fmt.Sprint(i, "-", n)
-				if status, _, body := g.ask("GET", "/public/next/"+own, ""); status != 200 || body != own {
-					t.Errorf("%s (%s): the next caller got %d %q", a.Name, a.Source, status, body)
-				}
-			}
-			if a.Drops {
-				g.await(dropped, a.Name)
-			}
+			g.hostile(l, a, i, 1)
+			g.hostile(l, a, i, pieces)
 		}
 	})
+}
+
+// hostile has one attack answered, in so many pieces.
+func (g *target) hostile(l lane, a *answerAttack, i, into int) {
+	g.Helper()
+	raw := strings.ReplaceAll(octets(g.T, a.Answer), "$LONG", strings.Repeat("a", 1<<20))
+	g.service.mu.Lock()
+	g.service.late, g.service.pieces = octets(g.T, a.Late), into
+	g.service.mu.Unlock()
+	g.service.answers(func(r *received) (string, bool) {
+		if own, next := strings.CutPrefix(r.target, "/public/next/"); next {
+			return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(own), own), false
+		}
+		return raw, a.End
+	})
+	want := a.Sees
+	if l.strict && a.Strict != "" {
+		want = a.Strict
+	}
+	got := a.ask(g.T, g.data)
+	early := want == "cut" && got == "502" // found broken before the client was told anything
+	if want != "any" && got != want && !early {
+		g.Errorf("%s (%s), in %d: the client sees %s, want %s", a.Name, a.Source, into, got, want)
+	}
+	dropped := g.service.lastEnds()
+	g.service.later.Wait() // nobody can tell an answer that comes in the moment of the next request
+	if !l.strict && a.Drops {
+		g.await(dropped, a.Name) // http.Transport may use it meanwhile: gateway/README.md, Decisions
+	}
+	for n := range 3 {
+		own := fmt.Sprint(i, "-", n)
+		if status, _, body := g.ask("GET", "/public/next/"+own, ""); status != 200 || body != own {
+			g.Errorf("%s (%s), in %d: the next caller got %d %q", a.Name, a.Source, into, status, body)
+		}
+	}
+	if a.Drops {
+		g.await(dropped, a.Name)
+	}
 }
 
 // await fails where the gateway keeps a connection that it has to drop.

@@ -26,32 +26,36 @@ type ordinary struct {
 }
 
 // TestOrdinaryTrafficIsNotRefused: strictness that keeps ordinary clients out is no use. Each gets its 200, and
-// the service its fields and its content.
+// the service its fields and its content, be it sent in one piece or in several.
 func TestOrdinaryTrafficIsNotRefused(t *testing.T) {
 	overLanes(t, func(t *testing.T, l lane) {
 		g := newTarget(t, site{lane: l})
 		all := load[*ordinary](t, "ordinary")
 		token := g.issuer.token(nil)
-		var running sync.WaitGroup
-		slots := make(chan struct{}, 16)
 		for i, o := range all {
 			fill := strings.NewReplacer("$H", hostOf(i), "$TOKEN", token, "$COOKIE", strings.Repeat("c", 6000))
 			o.Send, o.Then, o.Body = fill.Replace(octets(t, o.Send)), fill.Replace(octets(t, o.Then)), octets(t, o.Body)
 			o.Requests = max(1, o.Requests)
-			slots <- struct{}{}
-			running.Go(func() { o.ask(t, g.data); <-slots })
 		}
-		running.Wait()
-		got := g.service.take()
-		for i, o := range all {
-			o.arrived(t, slices.DeleteFunc(slices.Clone(got), func(r *received) bool { return !strings.Contains(r.head, hostOf(i)) }))
+		for _, into := range []int{1, pieces} {
+			var running sync.WaitGroup
+			slots := make(chan struct{}, 16)
+			for i, o := range all {
+				slots <- struct{}{}
+				running.Go(func() { o.ask(t, g.data, cutUp(o.Send, into, uint64(i))); <-slots })
+			}
+			running.Wait()
+			got := g.service.take()
+			for i, o := range all {
+				o.arrived(t, slices.DeleteFunc(slices.Clone(got), func(r *received) bool { return !strings.Contains(r.head, hostOf(i)) }))
+			}
 		}
 		t.Logf("%d ordinary clients", len(all))
 	})
 }
 
 // ask plays the client, and wants 200 for each request.
-func (o *ordinary) ask(t *testing.T, address string) {
+func (o *ordinary) ask(t *testing.T, address string, send []string) {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Error(err)
@@ -59,7 +63,7 @@ func (o *ordinary) ask(t *testing.T, address string) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(10 * time.Second))
-	_, _ = io.WriteString(c, o.Send)
+	_ = write(c, send)
 	in := bufio.NewReader(c)
 	if o.Then != "" {
 		if _, err := in.Peek(1); err != nil {

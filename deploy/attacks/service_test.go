@@ -43,9 +43,11 @@ func (r *received) host() string {
 // stream with the simplest of readers; what that cannot split is kept in strays.
 type service struct {
 	address string
-	// answer, where set, gives the bytes of an answer and whether the connection is to end.
+	// answer, where set, gives the bytes of an answer and whether the connection is to end. They are
+	// written in so many pieces.
 	answer func(*received) (raw string, end bool)
-	// late is written behind the next answer, a moment after it; later is over once it was.
+	pieces int
+	// late is written behind the next answer, a moment after it; later is over once all is written.
 	late  string
 	later sync.WaitGroup
 
@@ -97,22 +99,25 @@ func (s *service) talk(c net.Conn) {
 		s.mu.Lock()
 		s.all = append(s.all, r)
 		s.last = ended
-		answer, late := s.answer, s.late
+		answer, late, pieces := s.answer, s.late, s.pieces
 		s.late = ""
 		s.mu.Unlock()
 		raw, end := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false
 		if answer != nil {
 			raw, end = answer(r)
 		}
-		if late != "" {
-			s.later.Go(func() {
-				<-time.After(20 * time.Millisecond)
-				_, _ = io.WriteString(c, late)
-			})
-		}
-		if _, err := io.WriteString(c, raw); err != nil || end {
+		s.later.Add(1)
+		if err := write(c, cutUp(raw, pieces, uint64(len(raw)))); err != nil || end {
+			s.later.Done()
 			return
 		}
+		go func() {
+			defer s.later.Done()
+			if late != "" {
+				<-time.After(20 * time.Millisecond)
+				_, _ = io.WriteString(c, late)
+			}
+		}()
 		if strings.HasPrefix(raw, "HTTP/1.1 101") { // what follows is no HTTP
 			return
 		}
