@@ -177,7 +177,18 @@ func ready(t *testing.T, p *process) {
 // clients. Every order is answered and arrives once; no connection is refused; and whoever asks
 // the admin port is told all the time that the gateway is ready.
 func TestTakeoversAndReloadsLoseNothing(t *testing.T) {
+	for _, lane := range []string{"auto", "standard"} {
+		t.Run("lane "+lane, func(t *testing.T) { takeoversAndReloads(t, lane) })
+	}
+}
+
+func takeoversAndReloads(t *testing.T, lane string) {
 	s := newShop(t)
+	config, err := os.ReadFile(filepath.Join(s.folder, "config/gateway.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.folder, "config/gateway.yaml", string(config)+"    lane: "+lane+"\n")
 	p := start(t, s.folder, "serve")
 	ready(t, p)
 	load := &customers{shop: s, at: p.data}
