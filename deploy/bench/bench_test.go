@@ -37,6 +37,9 @@ func small() settings {
 // TestASmallRun says nothing about speed: only that every workload is measured, that every
 // answer was right, and that the figures can be what they say they are.
 func TestASmallRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: it builds the gateway and measures processes, which the plain run does")
+	}
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("SKIPPED: there is no /proc, from which a process's time is read")
 	}
