@@ -85,12 +85,13 @@ func (g *target) hostile(l lane, a *answerAttack, i, into int) {
 	}
 }
 
-// await fails where the gateway keeps a connection that it has to drop.
+// await fails where the gateway keeps a connection that it has to drop. It waits for less than the time for
+// which an unused one is kept.
 func (g *target) await(dropped <-chan struct{}, attack string) {
 	g.Helper()
 	select {
 	case <-dropped:
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Second):
 		g.Errorf("%s: the connection to the service was kept", attack)
 	}
 }
