@@ -1,7 +1,7 @@
 // Package gate is the life of one request, from what a lane read off the wire
 // to the verdict, and the one record that is left of it.
 //
-// A lane (package proxy today) turns bytes into a [Request], begins an
+// A lane (packages fastlane and proxy) turns bytes into a [Request], begins an
 // [Exchange] with it, and then does what the exchange says:
 //
 //	var x gate.Exchange
