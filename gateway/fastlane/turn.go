@@ -239,11 +239,16 @@ func (t *turn) wellFormed() (err error) {
 		return err
 	}
 	t.readable = true
-	t.closes = !persists(&t.head.fields, t.head.minor)
 	if t.head.minor > 0 && len(t.req.Hosts) == 0 {
 		return gate.ErrHost // an absolute-form target does not stand in for it (RFC 9112 section 3.2)
 	}
-	return gate.CheckExpect(&t.req, t.length != 0)
+	if err := gate.CheckExpect(&t.req, t.length != 0); err != nil {
+		return err
+	}
+	// What is refused above ends the connection: its target was never judged, and
+	// may be one after which other readers find no further request.
+	t.closes = !persists(&t.head.fields, t.head.minor)
+	return nil
 }
 
 func (t *turn) stillAllowed() bool {
