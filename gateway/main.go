@@ -25,6 +25,7 @@ type commands struct {
 	Explain  explainCmd  `cmd:"" help:"Show how a policy decides about one request, and why."`
 	Can      canCmd      `cmd:"" help:"Show everything that a token may do."`
 	Who      whoCmd      `cmd:"" help:"Show the smallest sets of scopes that may make a request."`
+	Probe    probeCmd    `cmd:"" help:"Ask a running service how it reads paths, and whether that leaves the policy open."`
 	Routes   routesCmd   `cmd:"" help:"Show a policy as a table of paths, methods and what they need."`
 	Health   healthCmd   `cmd:"" help:"Ask a running gateway whether it is ready; for container health checks."`
 	Version  versionCmd  `cmd:"" help:"Show the version."`

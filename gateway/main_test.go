@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,13 +25,14 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"gateway": main})
 }
 
-// Every subcommand and every exit code, as a shell sees them. Scripts have three commands of
-// their own:
+// Every subcommand and every exit code, as a shell sees them. Scripts have commands of their
+// own:
 //
 //	code N gateway …        runs the gateway and wants exit code N
 //	json PATH VALUE         wants a member of the JSON object on standard output
 //	admin-port STATUS BODY  answers every request so on an address that it puts into $ADMIN
 //	paste PATH FILE         appends a string of the JSON object on standard output to a file
+//	loose-service PATH…     answers these paths without regard to case on an address that it puts into $SERVICE
 //	mint CLAIMS TOKEN JWKS  writes a signed token with these claims, and its key, into two files
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -42,6 +44,8 @@ func TestScripts(t *testing.T) {
 			"paste":      paste,
 			"admin-port": adminPort,
 			"mint":       mint,
+
+			"loose-service": looseService,
 		},
 	})
 }
@@ -124,6 +128,18 @@ func adminPort(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 	ts.Defer(server.Close)
 	ts.Setenv("ADMIN", server.Listener.Addr().String())
+}
+
+func looseService(ts *testscript.TestScript, _ bool, args []string) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(args, strings.ToLower(r.URL.Path)) {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte("here\n"))
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("SERVICE", server.URL)
 }
 
 func mint(ts *testscript.TestScript, _ bool, args []string) {
