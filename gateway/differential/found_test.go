@@ -10,6 +10,7 @@ func TestFoundRequests(t *testing.T) {
 	for name, text := range map[string]string{
 		"net/http closes after two Host fields, the fast lane went on":    "GET /public/x HTTP/1.1\r\nHost: $H\r\nHost: $H\r\n\r\n" + behind,
 		"a 417 whose target net/http cannot read":                         "OST \xed1 HTTP/1.1\r\nHost: $H\r\nExpect: 100-continue\r\n\r\n" + behind,
+		"two Host fields beside a path that is refused before them":       "GET /public/%2e%2e/admin HTTP/1.1\r\nHost: $H\r\nHost: x\r\n\r\n" + behind,
 		"net/http closes after a lone percent sign":                       "GET /api/% HTTP/1.1\r\nHost: $H\r\n\r\n" + behind,
 		"net/http closes after a target without a slash":                  "GET public/x HTTP/1.1\r\nHost: $H\r\n\r\n" + behind,
 		"ReverseProxy fails over an Upgrade that it cannot print":         "GET /ws HTTP/1.1\r\nHost: $H\r\nConnection: Upgrade\r\nUpgrade: web\x80ocket\r\n\r\n",

@@ -273,7 +273,9 @@ func (t *turn) refuse(err error) {
 		t.closes = true
 		return // nobody is there to be told
 	}
-	t.closes = t.closes || t.unread() || t.c.Draining() || t.x.Refusal().Guard.Syntax()
+	// A request without one reading may break more rules than the one that is
+	// named, and where others stop reading, nothing behind it counts.
+	t.closes = t.closes || t.unread() || t.c.Draining() || t.x.Refusal().Guard != 0
 	t.begun(a.Status, http.StatusText(a.Status))
 	for _, f := range a.Fields {
 		t.appendField(f.Name, f.Value)

@@ -126,11 +126,6 @@ func (r GuardRule) Cure() string {
 // Waivable reports whether accept: may name the rule.
 func (r GuardRule) Waivable() bool { return r >= RuleEncodedSlash && r <= RuleQueryToken }
 
-// Syntax reports whether r is HTTP's own grammar (RFC 9112 sections 2.3, 3 and 3.2, RFC 3986 section
-// 2.1): what breaks it has no reading rather than two, and what follows it on its connection is in
-// doubt.
-func (r GuardRule) Syntax() bool { return r >= RuleBadPercent && r <= RuleVersion }
-
 // GuardRuleNamed finds a rule by its stable name.
 func GuardRuleNamed(name string) (GuardRule, bool) {
 	for r := RuleEncodedSlash; r < ruleCount; r++ {
