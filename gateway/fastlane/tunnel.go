@@ -38,6 +38,9 @@ func (t *turn) tunnel() error {
 	}
 	t.startMoving()
 	err := t.moveBack()
+	if t.c.Cut() {
+		err = gate.ErrDrained // the service's end may have been quicker: it follows on the client's
+	}
 	t.stopMoving(err)
 	return tunnelFault(err)
 }
