@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -162,3 +163,12 @@ type below struct {
 }
 
 func (b below) Close() error { return b.of.closeSocket() }
+
+// Write lets other streams of an HTTP/2 connection come as far as their next
+// frame before it writes: net/http collects them meanwhile into one record.
+func (b below) Write(p []byte) (int, error) {
+	if b.of.HTTP2() {
+		runtime.Gosched()
+	}
+	return b.Conn.Write(p)
+}

@@ -35,7 +35,7 @@ func (p *Proxy) ServeConn(c *dataport.Conn) {
 	case c.HTTP2() && c.Secure():
 		p.queue.give(c.TLS())
 	case c.HTTP2():
-		p.queue.give(c)
+		p.queue.give(newFrames(mine))
 	case c.Secure():
 		p.queue.give(http1TLS{http1{mine}})
 	default:
@@ -49,6 +49,8 @@ func clientOf(outer net.Conn) *client {
 	case http1:
 		return c.client
 	case http1TLS:
+		return c.client
+	case *frames:
 		return c.client
 	}
 	c, _ := dataport.Of(outer).Owner.(*client)
