@@ -18,18 +18,21 @@ import (
 const maxFile = 8 << 20
 
 // readFile reads a file that a person named.
-func readFile(file string) ([]byte, error) {
+func readFile(file string) ([]byte, error) { return readUpTo(file, maxFile) }
+
+// readUpTo reads a file of so many bytes at most.
+func readUpTo(file string, limit int) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, unreadable(file, err)
 	}
 	defer f.Close()
-	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	src, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
 		return nil, unreadable(file, err)
 	}
-	if len(src) > maxFile {
-		return nil, fail(exitUsage, fmt.Sprintf("%s is larger than %d MiB", file, maxFile>>20), "")
+	if len(src) > limit {
+		return nil, fail(exitUsage, fmt.Sprintf("%s is larger than %d MiB", file, limit>>20), "")
 	}
 	return src, nil
 }

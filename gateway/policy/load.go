@@ -93,6 +93,9 @@ func (r *reader) service(n *yaml.Node) string {
 	return name
 }
 
+// ValidService reports whether a name can stand at `service:`.
+func ValidService(name string) bool { return isServiceName(name) }
+
 func isServiceName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -140,6 +143,16 @@ func (r *reader) vocabulary(p *Policy, n *yaml.Node) map[string]*yaml.Node {
 type implication struct {
 	to int
 	at *yaml.Node
+}
+
+// CheckScope says what keeps a word from being declared below `scopes:`, and the cure where there
+// is one; "" when nothing does.
+func CheckScope(name string) (fault, hint string) {
+	r := reader{}
+	if r.scopeName(&yaml.Node{Value: name}) {
+		return "", ""
+	}
+	return r.found[0].Message, r.found[0].Hint
 }
 
 // scopeName checks a declared name against RFC 6749 section 3.3.

@@ -66,6 +66,18 @@ func parsePattern(template string) (p pattern, fault, hint string) {
 	return p, "", ""
 }
 
+// CheckPattern says what keeps a template from standing below `routes:`, and the cure where there
+// is one; "" when nothing does. A path with exceptions to the guard may match more than it tells.
+func CheckPattern(template string) (fault, hint string) {
+	p, fault, hint := parsePattern(template)
+	if fault == "" {
+		if rule := p.unreachable(0); rule != "" {
+			return "no request with such a path is let through: it breaks the guard's rule " + rule, ""
+		}
+	}
+	return fault, hint
+}
+
 func parseSegment(part string, last bool) (s segment, fault, hint string) {
 	const about = "a segment is a literal, a {name}, or a final **"
 	switch {

@@ -247,7 +247,7 @@ func yamlText(s string) string {
 		first = false
 	}
 	if !first || strings.ContainsFunc(s, special) || strings.HasSuffix(s, " ") {
-		return strconv.QuoteToASCII(s)
+		return strconv.Quote(s)
 	}
 	return s
 }

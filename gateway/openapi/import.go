@@ -1,0 +1,337 @@
+package openapi
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/scopegate/scopegate/gateway/policy"
+)
+
+// The three words of the policy language that stand for a requirement.
+const (
+	wordPublic        = "public"
+	wordAuthenticated = "authenticated"
+	wordNobody        = "nobody"
+)
+
+// Options are what only a person can decide about a document.
+type Options struct {
+	// Service is the policy's name for the service.
+	Service string
+	// Prefix is the path before those of the document, "/" for none; nil takes it from `servers:`.
+	Prefix *string
+	// Unsecured is what operations need about which the document says nothing: nobody,
+	// authenticated or public. "" is nobody.
+	Unsecured string
+	// Bearer names security schemes that are Bearer tokens although they are declared otherwise.
+	Bearer []string
+	// Widen writes a wider path where the language cannot say the document's.
+	Widen bool
+}
+
+// Draft is what a document became.
+type Draft struct {
+	// Policy is the policy file, which loads.
+	Policy []byte
+	// Findings say what was closed, left out or taken otherwise than it stands there, by place.
+	Findings policy.Findings
+	// Operations were found in the document; of those Closed became `nobody`, and LeftOut no rule.
+	Operations, Closed, LeftOut int
+	Routes, Rules, Scopes       int
+
+	routes  []*route
+	leftOut []leftOut
+}
+
+// route is a path of the draft with its rules.
+type route struct {
+	template string
+	notes    []string
+	rules    []rule
+	place    place
+	path     string // as the document writes it
+}
+
+// rule is a method of a route, and the operation that it comes from.
+type rule struct {
+	operation
+	demand
+}
+
+// leftOut is an operation without a rule, and why.
+type leftOut struct {
+	operation
+	why string
+}
+
+// importer gathers the draft of one document.
+type importer struct {
+	doc          *Document
+	options      Options
+	base         string
+	found        policy.Findings
+	said         map[string]bool
+	unsecured    int
+	unfitSchemes map[string]int
+	foreign      int // operations with servers of their own
+	foreignAt    place
+	shapes       map[string]*route
+	draft        *Draft
+	uses         map[declare]place
+}
+
+// Import drafts a policy. It fails, with [ErrUnusable], when the document names no path before its
+// own ones, or several, and options do not say which; or when nothing is left to write.
+func (d *Document) Import(options Options) (*Draft, error) {
+	if options.Unsecured == "" {
+		options.Unsecured = wordNobody
+	}
+	im := &importer{doc: d, options: options, said: map[string]bool{}, unfitSchemes: map[string]int{},
+		shapes: map[string]*route{}, draft: &Draft{}, uses: map[declare]place{}}
+	if err := im.prefix(); err != nil {
+		return nil, err
+	}
+	for _, o := range d.operations() {
+		im.operation(o)
+	}
+	im.misspelled()
+	return im.finish()
+}
+
+func (im *importer) prefix() (err error) {
+	if im.options.Prefix == nil {
+		im.base, err = im.doc.basePath()
+		return err
+	}
+	im.base = strings.TrimSuffix(*im.options.Prefix, "/")
+	if im.base != "" && !strings.HasPrefix(im.base, "/") {
+		return fmt.Errorf("%w: the prefix %s does not begin with a slash", ErrUnusable, visible(im.base))
+	}
+	return nil
+}
+
+// operation writes one rule, or tells why there is none.
+func (im *importer) operation(o operation) {
+	im.draft.Operations++
+	switch {
+	case !served(o.method):
+		im.leave(o, idMethod, "", o.method+" is never let through")
+		return
+	case !policy.ValidMethod(o.method):
+		im.leave(o, idMethod, "", visible(o.method)+" is no method that is let through")
+		return
+	}
+	t := translate(im.base+o.path, im.options.Widen)
+	if t.text == "" {
+		hint := "write a route for it by hand"
+		if !im.options.Widen && translate(im.base+o.path, true).text != "" {
+			hint = "--widen writes " + translate(im.base+o.path, true).text + ", which takes in every other word in that place"
+		}
+		im.leave(o, idPath, hint, t.fault)
+		return
+	}
+	if t.fault != "" {
+		im.reportOnce(o.place, idPath, "see that the service refuses what the document does not mean", "%s: %s; %s is wider", o.path, t.fault, t.text)
+	}
+	if name := o.matrix(); name != "" {
+		im.report(o.place, idMatrix, "where the service needs it, write accept: [semicolon] below "+t.text,
+			"%s %s: the parameter %s is sent with a semicolon, which no request may have", o.method, o.path, name)
+	}
+	if len(o.ownServers()) > 0 {
+		im.foreignServer(o)
+	}
+	im.add(t, o)
+}
+
+// leave reports an operation that becomes no rule: requests for it are refused.
+func (im *importer) leave(o operation, id, hint, why string) {
+	im.draft.LeftOut++
+	im.draft.leftOut = append(im.draft.leftOut, leftOut{o, why})
+	im.report(o.place, id, hint, "%s %s is left out: %s", o.method, o.path, why)
+}
+
+func (im *importer) foreignServer(o operation) {
+	if im.foreign == 0 {
+		im.foreignAt = o.place
+	}
+	im.foreign++
+}
+
+// add puts an operation to its route. Two paths that match the same requests are one route.
+func (im *importer) add(t template, o operation) {
+	key := shape(t.text)
+	r := im.shapes[key]
+	if r == nil {
+		r = &route{template: t.text, path: o.path, place: o.place}
+		if t.fault != "" {
+			r.notes = []string{"wider than " + o.path + ": " + t.fault}
+		}
+		im.shapes[key] = r
+		im.draft.routes = append(im.draft.routes, r)
+	}
+	made := rule{o, im.secure(&o)}
+	for _, use := range made.scopes {
+		if _, known := im.uses[use]; !known {
+			im.uses[use] = made.demand.place
+		}
+	}
+	if o.path != r.path {
+		im.reportOnce(o.place, idSameShape, "", "%s matches the same requests as %s at %s: they are one route", o.path, r.path, r.place)
+	}
+	for i := range r.rules {
+		if r.rules[i].method == o.method {
+			im.clash(&r.rules[i], made, r)
+			return
+		}
+	}
+	r.rules = append(r.rules, made)
+}
+
+// clash is two operations that answer the same requests: what they both ask for stands, and else
+// nobody is let in.
+func (im *importer) clash(first *rule, second rule, r *route) {
+	if sameNeed(&first.need, &second.need) {
+		first.unsaid = first.unsaid || second.unsaid
+		return
+	}
+	im.report(second.operation.place, idSameShape, "decide what the rule "+first.method+" "+r.template+" needs",
+		"%s %s and %s answer the same requests and ask for different things: the rule is closed", second.method, second.path, first.path)
+	first.demand = demand{need: policy.Need{Word: wordNobody}, unsaid: true, place: first.demand.place,
+		note: first.path + " and " + second.path + " ask for different things"}
+}
+
+func sameNeed(a, b *policy.Need) bool {
+	covers := func(x, y [][]string) bool {
+		return !slices.ContainsFunc(x, func(way []string) bool {
+			return !slices.ContainsFunc(y, func(o []string) bool { return within(o, way) })
+		})
+	}
+	return a.Word == b.Word && covers(a.Ways, b.Ways) && covers(b.Ways, a.Ways)
+}
+
+func (p place) String() string { return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.column) }
+
+// reportOnce reports what may stand at many operations once for each place and text.
+func (im *importer) reportOnce(at place, id, hint, format string, args ...any) {
+	key := at.String() + id + fmt.Sprintf(format, args...)
+	if !im.said[key] {
+		im.said[key] = true
+		im.report(at, id, hint, format, args...)
+	}
+}
+
+// finish reports what is said of many operations at once, and writes the policy.
+func (im *importer) finish() (*Draft, error) {
+	d := im.draft
+	if len(d.routes) == 0 {
+		return nil, fmt.Errorf("%w: %s: it has no operation that a policy can name; %s, of which %d left out",
+			ErrUnusable, im.doc.file, count(d.Operations, "operation"), d.LeftOut)
+	}
+	im.summarize()
+	text := im.policy()
+	d.Policy = []byte(text.YAML())
+	d.Routes, d.Scopes = len(text.Routes), len(text.Scopes)
+	d.Findings = im.found
+	sortFindings(d.Findings)
+	if _, found := policy.Load("the draft", d.Policy); found.HasErrors() {
+		return nil, fmt.Errorf("%w: %s: no policy can hold it: %w", ErrUnusable, im.doc.file, found.Errors()[:1])
+	}
+	return d, nil
+}
+
+func (im *importer) summarize() {
+	top, _ := im.doc.field(im.doc.tree.Origin, "openapi")
+	if im.unsecured > 0 {
+		im.report(top, idUnsecured, "say otherwise by --unsecured authenticated or --unsecured public",
+			"the document does not say who may use %s: neither they nor the document have `security:`; they become %s",
+			count(im.unsecured, "operation"), im.options.Unsecured)
+	}
+	for _, name := range slices.Sorted(maps.Keys(im.unfitSchemes)) {
+		s := im.doc.scheme(name)
+		where := top
+		if s.Origin != nil && s.Origin.Key != nil {
+			where = im.doc.at(*s.Origin.Key)
+		}
+		im.report(where, idScheme, "if its value is a Bearer token after all, say --bearer "+name,
+			"the gateway does not check the security scheme %s, %s; it is asked for in %s, and lets nobody in", name, kindOf(s), count(im.unfitSchemes[name], "place"))
+	}
+	if im.foreign > 0 {
+		im.report(im.foreignAt, idServers, "remove the rules of those that this service does not answer",
+			"%s servers of their own, the first here; their paths are taken for this service's, below %s", having(im.foreign), im.base+"/")
+	}
+	for use, where := range im.uses {
+		s := im.doc.scheme(use.scheme)
+		if _, known := declared(s)[use.scope]; s.Flows != nil && !known {
+			im.report(where, idUndeclared, "", "the security scheme %s does not declare the scope %s", use.scheme, use.scope)
+		}
+	}
+}
+
+func having(n int) string {
+	if n == 1 {
+		return "1 operation has"
+	}
+	return fmt.Sprintf("%d operations have", n)
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// maxNotes bounds the list of what is left out, in the draft; the findings have all of it.
+const maxNotes = 50
+
+// policy is the draft in the policy language.
+func (im *importer) policy() *policy.Draft {
+	out := &policy.Draft{Service: im.options.Service, Scopes: im.vocabulary(), Notes: []string{
+		"Drafted by `gateway openapi import` from " + im.doc.file + ": read it before it is used.",
+	}}
+	for _, r := range im.draft.routes {
+		made := policy.DraftRoute{Template: r.template, Notes: r.notes}
+		for i := range r.rules {
+			one := &r.rules[i]
+			if one.need.Word == wordNobody {
+				im.draft.Closed++
+			}
+			made.Rules = append(made.Rules, policy.DraftRule{Method: one.method, Need: one.need, Note: one.note})
+			im.draft.Rules++
+		}
+		out.Routes = append(out.Routes, made)
+	}
+	for i, l := range im.draft.leftOut {
+		if i == maxNotes {
+			out.Notes = append(out.Notes, fmt.Sprintf("and %d more are left out.", len(im.draft.leftOut)-i))
+			break
+		}
+		out.Notes = append(out.Notes, "Left out: "+l.method+" "+l.path+": "+l.why)
+	}
+	return out
+}
+
+// vocabulary is every scope that some rule asks for, and every other one that the schemes declare
+// and a policy can name.
+func (im *importer) vocabulary() []policy.Scope {
+	abouts := map[string]string{}
+	for use := range im.uses {
+		abouts[use.scope] = ""
+	}
+	if c := im.doc.tree.Components; c != nil {
+		for _, name := range slices.Sorted(maps.Keys(c.SecuritySchemes)) {
+			for scope, about := range declared(im.doc.scheme(name)) {
+				if fault, _ := policy.CheckScope(scope); fault == "" && abouts[scope] == "" {
+					abouts[scope] = about
+				}
+			}
+		}
+	}
+	var out []policy.Scope
+	for _, name := range slices.Sorted(maps.Keys(abouts)) {
+		out = append(out, policy.Scope{Name: name, About: abouts[name]})
+	}
+	return out
+}
