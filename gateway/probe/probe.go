@@ -58,8 +58,11 @@ type Fold struct {
 	Under *policy.Route
 	// Strict and Weaker are two rules of the same method, of the path's own
 	// route and of Under, of which the second lets in somebody whom the first
-	// refuses: a bypass. Both are nil when there is none.
+	// refuses: a bypass. Both are nil when there is none. Strict is nil too where
+	// the path's route does not list the method.
 	Strict, Weaker *policy.Rule
+	// Who is let in; nil where that could not be decided.
+	Who *policy.Persona
 }
 
 // Open reports a bypass.
@@ -238,7 +241,7 @@ func (r *run) judge(route *policy.Route, twin Twin, path string) (f Fold, ok boo
 		f.Target = req.Path // the one spelling that the service would see
 	}
 	if m.Route != nil && m.Route != route {
-		f.Strict, f.Weaker = r.policy.Weakened(route, m.Route)
+		f.Strict, f.Weaker, f.Who = r.policy.Weakened(route, m.Route, path)
 		f.Refused = 0 // as far as any method goes
 	}
 	return f, true
@@ -281,7 +284,7 @@ func (r *run) methods(out *Probed, y *yardstick) error {
 		return err
 	}
 	fold := Fold{Twin: Twin{FormMethod, "_method=GET"}, Reading: Same, Under: out.Route, Refused: policy.ReasonMethodNotAllowed}
-	fold.Strict, fold.Weaker = r.policy.WeakerPost(out.Route)
+	fold.Strict, fold.Weaker, fold.Who = r.policy.WeakerPost(out.Route, out.Path)
 	if fold.Weaker != nil {
 		fold.Refused = 0
 	}
