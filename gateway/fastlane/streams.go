@@ -27,7 +27,7 @@ func newStreams(cfg upstream.Config, dial func(context.Context) (net.Conn, error
 			if err != nil {
 				return nil, &gate.Refusal{Reason: gate.ReasonUpstreamUnreachable, Err: err}
 			}
-			return c, nil
+			return upstream.Gather(c), nil
 		},
 		DisableCompression:     true,
 		MaxConnsPerHost:        cfg.MaxConns,

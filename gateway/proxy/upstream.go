@@ -67,10 +67,14 @@ func NewUpstream(cfg upstream.Config) (*Upstream, error) {
 		dial = dialer("unix", cfg.Address)
 	}
 	var transport http.RoundTripper
-	if cfg.Scheme == "http" || cfg.Scheme == "unix" {
+	switch cfg.Scheme {
+	case "http", "unix":
 		u.pool = newPool(cfg, clean(dial))
 		transport = reusing{u.pool}
-	} else {
+	case "h2c":
+		u.pool = newPool(cfg, gathering(dial))
+		transport = u.pool
+	default:
 		u.pool = newPool(cfg, dial)
 		transport = u.pool
 	}
@@ -157,6 +161,17 @@ func dialer(network, path string) dialFunc {
 			return nil, errDial{err}
 		}
 		return c, nil
+	}
+}
+
+// gathering wraps what dial returns for HTTP/2.
+func gathering(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return upstream.Gather(c), nil
 	}
 }
 
