@@ -11,7 +11,7 @@ import (
 // validateCmd checks files and folders. It exits with 1 when a file has a fault (with --strict
 // also on a warning) and with 2 when one cannot be read.
 type validateCmd struct {
-	output
+	Format string   `enum:"text,json,github,sarif,junit" default:"text" help:"How to print: ${enum}."`
 	Strict bool     `help:"Treat warnings as errors."`
 	Files  []string `arg:"" name:"file" help:"Policies, gateway.yaml files, or folders of them."`
 }
@@ -46,12 +46,8 @@ func (c *validateCmd) Run(a *app) error {
 		v.check(a, file, src, inFolder[file])
 	}
 	v.finish(c.Strict)
-	if c.json() {
-		if err := a.writeJSON(v); err != nil {
-			return err
-		}
-	} else {
-		v.print(a)
+	if err := v.write(a, c.Format); err != nil {
+		return err
 	}
 	if !v.Valid {
 		return quietly(exitFailed)
@@ -94,6 +90,21 @@ func (v *verdict) finish(strict bool) {
 	})
 	v.Findings = slices.Compact(v.Findings)
 	v.Valid = !v.Findings.HasErrors() && !(strict && len(v.Findings) > 0)
+}
+
+func (v *verdict) write(a *app, format string) error {
+	switch format {
+	case "json":
+		return a.writeJSON(v)
+	case "text":
+		v.print(a)
+		return nil
+	}
+	var files []string
+	for _, f := range v.Files {
+		files = append(files, f.File)
+	}
+	return a.writeNotices(format, "validate", files, slices.Concat(policy.Kinds(), sidecar.Kinds()), noticesOf(v.Findings))
 }
 
 func (v *verdict) print(a *app) {
