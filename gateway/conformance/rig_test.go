@@ -56,6 +56,19 @@ routes:
     POST: shop.items.read
 `
 
+// openPolicy is the candidate beside it: all that is shown of the lanes is shown while it stands there,
+// and no request may pass because of it.
+const openPolicy = `
+version: 1
+service: shop
+routes:
+  /**:
+    accept: [encoded_slash, encoded_backslash, semicolon, double_encoding, empty_segment, method_override, query_token]
+    upgrade: [websocket]
+    ANY: public
+    GET: public
+`
+
 // records are what the gate recorded.
 type records struct {
 	mu   sync.Mutex
@@ -71,6 +84,9 @@ type record struct {
 func (r *records) Record(x *gate.Exchange, o gate.Outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if c, judged := x.Candidate(); judged && c.Verdict != gate.CandidateAllows && c.Reason != gate.ReasonAmbiguous {
+		panic("a candidate that opens everything does not open " + x.Request().Path)
+	}
 	r.all = append(r.all, record{x.Reason(), o})
 	close(r.more)
 	r.more = make(chan struct{})
@@ -154,16 +170,20 @@ func (l logged) Write(p []byte) (int, error) {
 
 // snapshot serves a policy; without the key no token is good any more.
 func (r *rig) snapshot(text string, key bool) *gate.Snapshot {
-	p, findings := policy.Load("test.yaml", []byte(text))
-	if p == nil {
-		r.t.Fatal(findings)
-	}
-	s := &gate.Service{Policy: p, Upstream: newWays(r.t, r.config.upstream), InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight, CORS: r.config.cors}
+	s := &gate.Service{Policy: r.policy(text), Candidate: r.policy(openPolicy), Upstream: newWays(r.t, r.config.upstream), InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight, CORS: r.config.cors}
 	n, err := gate.NewSnapshot([]*gate.Service{s}, verifierWith(r.t, key), nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return n
+}
+
+func (r *rig) policy(text string) *policy.Policy {
+	p, findings := policy.Load("test.yaml", []byte(text))
+	if p == nil {
+		r.t.Fatal(findings)
+	}
+	return p
 }
 
 func (r *rig) serve(network, address string, c *tls.Config) string {

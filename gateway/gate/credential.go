@@ -8,30 +8,31 @@ import (
 
 // credential finds the one access token of the request: RFC 6750 section 2.1,
 // and nothing else. Section 2 forbids more than one way at a time, since two
-// readers might then believe two tokens.
-func (x *Exchange) credential() (string, error) {
+// readers might then believe two tokens. found tells that there is a Bearer
+// credential, whatever is wrong with it; route is what may accept an
+// access_token in the query beside it, nil for none.
+func (x *Exchange) credential(route *policy.Route) (raw string, found bool, err error) {
 	values := x.in.Header.Values("Authorization")
 	if len(values) > 1 {
-		return "", refused(ReasonTokenAmbiguous)
+		return "", false, refused(ReasonTokenAmbiguous)
 	}
 	if len(values) == 0 {
-		return "", refused(ReasonTokenMissing)
+		return "", false, refused(ReasonTokenMissing)
 	}
-	raw, ok := bearer(values[0])
-	if !ok {
-		return "", refused(ReasonTokenMissing)
+	raw, found = bearer(values[0])
+	if !found {
+		return "", false, refused(ReasonTokenMissing)
 	}
-	x.bearer = true
-	if x.request.QueryToken && !x.acceptsQueryToken() {
-		return "", refused(ReasonTokenAmbiguous)
+	if x.request.QueryToken && !acceptsQueryToken(route) {
+		return "", true, refused(ReasonTokenAmbiguous)
 	}
-	return raw, nil
+	return raw, true, nil
 }
 
 // acceptsQueryToken: a route may say that its access_token parameter is no
 // credential.
-func (x *Exchange) acceptsQueryToken() bool {
-	return x.match.Route != nil && x.match.Route.Accepts(policy.RuleQueryToken)
+func acceptsQueryToken(route *policy.Route) bool {
+	return route != nil && route.Accepts(policy.RuleQueryToken)
 }
 
 // bearer cuts the token out of an Authorization value; ok is false for every

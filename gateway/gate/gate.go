@@ -79,9 +79,10 @@ type Exchange struct {
 	subject  string // as a field value
 	decision policy.Decision
 	refusal  *Refusal
-	bearer   bool // a Bearer credential was found, whatever became of it
-	entered  bool // counted in the service's requests in flight
-	trusted  bool // the peer is one of the trusted proxies
+	bearer   bool  // a Bearer credential was found, whatever became of it
+	tokenErr error // why the token that was looked for is none
+	entered  bool  // counted in the service's requests in flight
+	trusted  bool  // the peer is one of the trusted proxies
 	id       string
 	made     made
 	peer     peerText
@@ -190,13 +191,13 @@ func (x *Exchange) conceal(ctx context.Context, err error) error {
 
 // identify finds the one credential and has it verified.
 func (x *Exchange) identify(ctx context.Context) error {
-	raw, err := x.credential()
-	if err != nil {
-		return err
+	raw, found, err := x.credential(x.match.Route)
+	x.bearer = found
+	if err == nil {
+		x.token, err = x.snapshot.verifier.Verify(ctx, raw, &x.service.Accept)
 	}
-	x.token, err = x.snapshot.verifier.Verify(ctx, raw, &x.service.Accept)
 	if err != nil {
-		x.token = nil
+		x.token, x.tokenErr = nil, err
 		return err
 	}
 	x.grant = x.snapshot.grantOf(x.service, x.token)
@@ -207,13 +208,7 @@ func (x *Exchange) identify(ctx context.Context) error {
 
 // permit puts the caller before the rule.
 func (x *Exchange) permit() error {
-	caller := policy.Caller{
-		Issuer: x.token.Issuer,
-		Scopes: x.grant.scopes,
-		Claims: x.person.claims,
-		ACR:    x.token.ACR,
-	}
-	caller.AuthAge, caller.AuthAgeKnown = x.authAge()
+	caller := x.caller(x.grant.scopes)
 	x.decision = x.service.Policy.Permit(&x.match, &x.request, &caller)
 	if !x.decision.Allow {
 		return refused(Reason(x.decision.Reason.String()))
@@ -222,6 +217,13 @@ func (x *Exchange) permit() error {
 		return refused(ReasonHeadTooLarge)
 	}
 	return nil
+}
+
+// caller is the holder of the verified token, with the scopes as one policy numbers them.
+func (x *Exchange) caller(scopes *policy.ScopeSet) policy.Caller {
+	c := policy.Caller{Issuer: x.token.Issuer, Scopes: scopes, Claims: x.person.claims, ACR: x.token.ACR}
+	c.AuthAge, c.AuthAgeKnown = x.authAge()
+	return c
 }
 
 // authAge is how long ago the login behind the token was, the skew taken off. A
@@ -331,7 +333,17 @@ func (x *Exchange) Scopes() *policy.ScopeSet {
 	return x.grant.scopes
 }
 
-// Claims are those of the caller's that the service's policy reads; nil without a token.
+// Held lists the caller's scopes within the vocabulary of the service's policy
+// or of its candidate, sorted and separated by spaces, for the record.
+func (x *Exchange) Held() string {
+	if x.grant == nil {
+		return ""
+	}
+	return x.grant.held
+}
+
+// Claims are those of the caller's that the service's policy or its candidate
+// reads; nil without a token.
 func (x *Exchange) Claims() map[string]any {
 	if x.person == nil {
 		return nil

@@ -16,14 +16,16 @@ type Field struct{ Name, Value string }
 // the identity that all tokens with these terms share. It is worked out once and
 // kept with the terms.
 type grant struct {
-	scopes *policy.ScopeSet
+	scopes    *policy.ScopeSet
+	candidate *policy.ScopeSet // the same as the candidate policy numbers them; nil without one
+	held      string           // scopes that one of the two knows
 	identity
 }
 
 // person is what the claims of one token mean to a service that reads some. It is
 // worked out at the token's first request and kept with the token.
 type person struct {
-	claims map[string]any // those that the policy reads
+	claims map[string]any // those that the policies read
 	identity
 }
 
@@ -49,11 +51,25 @@ func (i *identity) add(name, value string) {
 func (n *Snapshot) grantOf(s *Service, t *token.Token) *grant {
 	return recall(t.Terms.Memo(), n, s, func() (*grant, int) {
 		g := &grant{scopes: s.Policy.Scopes(t.Scopes)}
+		g.held = g.scopes.Header()
 		g.add("X-Auth-Issuer", encode(t.Issuer))
 		g.add("X-Auth-Client", encode(t.Client))
 		g.add("X-Auth-Scopes", g.scopes.Header())
-		return g, bytesOfGrant + 2*g.size
+		size := bytesOfGrant + 2*g.size
+		if s.Candidate != nil {
+			g.candidate = s.Candidate.Scopes(t.Scopes)
+			g.held = union(g.scopes, g.candidate)
+			size += bytesOfCandidate + 2*len(g.held)
+		}
+		return g, size
 	})
+}
+
+// union lists the scopes of both sets, sorted and separated by spaces.
+func union(a, b *policy.ScopeSet) string {
+	all := append(a.Words(), b.Words()...)
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), " ")
 }
 
 func (n *Snapshot) personOf(s *Service, t *token.Token) *person {
@@ -74,10 +90,11 @@ func (n *Snapshot) personOf(s *Service, t *token.Token) *person {
 	})
 }
 
-// About what a grant and a person take beside what is counted in them.
+// About what a grant, its part for a candidate and a person take beside what is counted in them.
 const (
-	bytesOfGrant  = 512
-	bytesOfPerson = 128
+	bytesOfGrant     = 512
+	bytesOfCandidate = 256
+	bytesOfPerson    = 128
 )
 
 // bytesOf is about what a claim takes.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/scopegate/scopegate/gateway/policy"
@@ -19,6 +20,9 @@ const (
 // It must not be changed once it is part of a snapshot.
 type Service struct {
 	Policy *policy.Policy
+	// Candidate is a policy that is asked for the record and never obeyed; nil
+	// for none.
+	Candidate *policy.Policy
 	// Hosts are lower-case names without port; "*.example.com" stands for one
 	// or more labels before example.com. None: any host.
 	Hosts        []string
@@ -51,7 +55,7 @@ type Service struct {
 
 	keep   map[string]bool // folded KeepHeaders
 	pages  *pages          // compiled CORS
-	claims []string        // members of a token's claim set that the policy reads
+	claims []string        // members of a token's claim set that the policies read
 }
 
 // ClaimHeader sends a claim of the token to the service. Arrays are sent
@@ -63,6 +67,18 @@ type ClaimHeader struct {
 
 // Name is the policy's service name, as it stands in metrics and logs.
 func (s *Service) Name() string { return s.Policy.Service() }
+
+// ClaimNames lists the claims that the policy or its candidate reads, as
+// written, sorted.
+func (s *Service) ClaimNames() []string {
+	names := s.Policy.ClaimNames()
+	if s.Candidate != nil {
+		names = append(names, s.Candidate.ClaimNames()...)
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	return names
+}
 
 func (s *Service) identityMax() int {
 	if s.IdentityMax > 0 {

@@ -31,6 +31,9 @@ func TestWhatTokensMeanIsCounted(t *testing.T) {
 		"tokens of one client": {gate.Service{}, func(i int) map[string]any {
 			return map[string]any{"sub": fmt.Sprintf("3f8a6c1e-user-%08d", i)}
 		}},
+		"terms of their own, and a candidate": {gate.Service{Candidate: loadPolicy(t, nextBilling)}, func(i int) map[string]any {
+			return map[string]any{"sub": "u", "client_id": fmt.Sprintf("client-%08d", i)}
+		}},
 		"terms of their own": {gate.Service{}, func(i int) map[string]any {
 			return map[string]any{"sub": "u", "client_id": fmt.Sprintf("client-%08d", i)}
 		}},

@@ -43,7 +43,7 @@ func NewSnapshot(services []*Service, v Verifier, trustedProxies []netip.Prefix)
 			return nil, fmt.Errorf("service %q: cors: %w", s.Name(), err)
 		}
 		s.keep = foldAll(s.KeepHeaders)
-		s.claims = topLevel(s.Policy.ClaimNames())
+		s.claims = topLevel(s.ClaimNames())
 		for _, c := range s.ClaimHeaders {
 			n.claims[Fold(c.Header)] = true
 		}

@@ -42,13 +42,17 @@ type recorded struct {
 }
 
 // newRecorded makes a gateway that writes the line of one of so many allowed requests, and
-// believes request ids from 192.0.2.0/24.
-func newRecorded(t testing.TB, sampleAllowed int, log io.Writer) *recorded {
+// believes request ids from 192.0.2.0/24. candidate is the text of one, "" for none.
+func newRecorded(t testing.TB, sampleAllowed int, candidate string, log io.Writer) *recorded {
 	w := newLoneWorld(t)
 	keys := strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(w.jwks()), `{"keys":`), "}"))
 	text := strings.Replace(w.config(""), "    jwks_uri: "+w.issuer.URL+"/jwks\n", "", 1)
 	text = strings.Replace(text, "jwks: { min_refresh: 1s }", "jwks: { keys: "+keys+" }", 1)
 	text = strings.Replace(text, "log: { format: json }", fmt.Sprintf("log: { format: json, sample_allowed: %d }", sampleAllowed), 1)
+	if candidate != "" {
+		text = strings.Replace(text, "policies/billing.yaml\n", "policies/billing.yaml\n    candidate: policies/next.yaml\n", 1)
+		w.write("policies/next.yaml", candidate)
+	}
 	w.write("gateway.yaml", text+"trusted_proxies: [192.0.2.0/24]\n")
 	g, err := sidecar.New(mustLoad(t, sidecar.Source{File: w.dir + "/gateway.yaml"}), log)
 	if err != nil {
@@ -81,13 +85,16 @@ func BenchmarkRecord(b *testing.B) {
 		sample         int
 		method, target string
 		token          bool
+		candidate      string
 	}{
-		{"allowed and logged", 1, "GET", "/billing/acme/invoices", true},
-		{"allowed, sampled out", 1_000_000, "GET", "/billing/acme/invoices", true},
-		{"refused and logged", 1, "POST", "/billing/", true},
-		{"refused, beyond the limit", 1, "POST", "/billing/", false},
+		{"allowed and logged", 1, "GET", "/billing/acme/invoices", true, ""},
+		{"allowed, sampled out", 1_000_000, "GET", "/billing/acme/invoices", true, ""},
+		{"refused and logged", 1, "POST", "/billing/", true, ""},
+		{"refused, beyond the limit", 1, "POST", "/billing/", false, ""},
+		{"allowed, sampled out, a candidate agrees", 1_000_000, "GET", "/billing/acme/invoices", true, worldPolicy},
+		{"allowed, sampled out, a candidate differs", 1_000_000, "GET", "/billing/acme/invoices", true, nextPolicy},
 	} {
-		r := newRecorded(b, c.sample, io.Discard)
+		r := newRecorded(b, c.sample, c.candidate, io.Discard)
 		measure := func(name string, run func(b *testing.B)) {
 			b.Run(name, func(b *testing.B) {
 				end, before := r.gateway.RunLog(), r.gateway.LostLines()

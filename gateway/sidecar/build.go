@@ -79,8 +79,9 @@ func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, err
 	if err != nil {
 		return nil, err
 	}
-	return &gate.Service{
+	svc := &gate.Service{
 		Policy:       c.Policy,
+		Candidate:    candidateOf(c, before),
 		Hosts:        c.Hosts,
 		Accept:       token.Acceptance{Issuers: c.Issuers, Audience: c.Audience},
 		Explain:      c.Explain,
@@ -94,8 +95,9 @@ func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, err
 		InFlight:     s.inFlight(c.Policy.Service()),
 		InFlightMax:  int64(c.Limits.InFlight),
 		Upstream:     up,
-		Meter:        newMeter(c.Policy),
-	}, nil
+	}
+	svc.Meter = newMeter(svc)
+	return svc, nil
 }
 
 // inFlight returns the counter of a service, the same one through all reloads, so that what

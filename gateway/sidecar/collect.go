@@ -26,6 +26,7 @@ func (m *metrics) describe(before, n *state) {
 		m.reloads.WithLabelValues(name, "failure")
 	}
 	m.configOK.Set(1)
+	m.describeCandidates(before, n)
 }
 
 func hashesOf(n *state) map[string]string {
@@ -64,6 +65,8 @@ func (n *state) guilty(r *reloadReport) map[string]bool {
 		for i := range n.config.Services {
 			if s := &n.config.Services[i]; s.PolicyFile == f.File {
 				out[s.Policy.Service()], known = true, true
+			} else if s.Candidate.File == f.File {
+				known = true // of nothing that is served
 			}
 		}
 		if !known {

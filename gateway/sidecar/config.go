@@ -52,7 +52,8 @@ type Log struct {
 // Service is one protected service.
 type Service struct {
 	Policy       *policy.Policy
-	PolicyFile   string   // as it is opened
+	PolicyFile   string // as it is opened
+	Candidate    Candidate
 	Hosts        []string // lower case, without port; empty: any
 	Issuers      []string // nil: every configured issuer
 	Audience     *token.Audience
@@ -67,6 +68,15 @@ type Service struct {
 	CORS         *gate.CORS // nil: the service's own answers to browsers stay as they are
 	Limits       ServiceLimits
 	Timeouts     Timeouts
+}
+
+// Candidate is a service's next policy, which is evaluated beside the one that is served and
+// never obeyed.
+type Candidate struct {
+	File   string          // as it is opened; "": none is configured
+	Policy *policy.Policy  // nil: the file has faults, or is not there
+	Absent bool            // the file is not there
+	Faults policy.Findings // why there is no Policy
 }
 
 // Upstream is where a service listens.

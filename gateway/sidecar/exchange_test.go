@@ -17,7 +17,7 @@ type wire struct {
 	answer  []byte
 }
 
-func newWire(t testing.TB, path string, authorized bool) *wire {
+func newWire(t testing.TB, path string, authorized bool, candidate string) *wire {
 	w := newLoneWorld(t)
 	w.service.Close()
 	service := listen(t)
@@ -25,6 +25,9 @@ func newWire(t testing.TB, path string, authorized bool) *wire {
 	t.Cleanup(func() { service.Close() })
 	go plainService(service)
 	w.write("gateway.yaml", w.config(""))
+	if candidate != "" {
+		w.candidate(candidate)
+	}
 	w.ready()
 	c, err := net.Dial("tcp", w.data[len("http://"):])
 	if err != nil {
@@ -77,10 +80,14 @@ var exchanges = []struct {
 	authorized bool
 	status     string
 	most       float64 // allocations
+	candidate  string
 }{
-	{"allowed", "/billing/", true, "200", 0},
-	{"public", "/healthz", false, "200", 0},
-	{"refused without a token", "/billing/", false, "401", 2},
+	{"allowed", "/billing/", true, "200", 0, ""},
+	{"public", "/healthz", false, "200", 0, ""},
+	{"refused without a token", "/billing/", false, "401", 2, ""},
+	{"allowed, a candidate agrees", "/billing/", true, "200", 0, worldPolicy},
+	{"allowed, a candidate differs", "/billing/", true, "200", 0, nextPolicy},
+	{"public, a candidate is undecided", "/healthz", true, "200", 0, nextPolicy},
 }
 
 // TestAnExchangeAllocatesNothing: from the first byte of a request to the last of its answer,
@@ -90,7 +97,7 @@ func TestAnExchangeAllocatesNothing(t *testing.T) {
 		t.Skip("under the race detector sync.Pool forgets at random; the plain run asks")
 	}
 	for _, c := range exchanges {
-		w := newWire(t, c.path, c.authorized)
+		w := newWire(t, c.path, c.authorized, c.candidate)
 		for range 100 { // buffers grow, the token is verified, the connection to the service is made
 			w.exchange(t, c.status)
 		}
@@ -104,7 +111,7 @@ func TestAnExchangeAllocatesNothing(t *testing.T) {
 func BenchmarkExchange(b *testing.B) {
 	for _, c := range exchanges {
 		b.Run(c.name, func(b *testing.B) {
-			w := newWire(b, c.path, c.authorized)
+			w := newWire(b, c.path, c.authorized, c.candidate)
 			for range 100 {
 				w.exchange(b, c.status)
 			}

@@ -28,6 +28,7 @@ const (
 	idNoTokens      = "SG231" // a policy asks for tokens and no issuer is configured
 	idCORS          = "SG232" // credentials for any page
 	idLanes         = "SG233" // services that want their connections read by different lanes
+	idCandidate     = "SG234" // a candidate that cannot be one of this service
 
 	idAudienceAny     = "SG300"
 	idKeepHeaders     = "SG301"
@@ -37,4 +38,5 @@ const (
 	idRestart         = "SG305" // a change that a reload cannot make
 	idWideOrigin      = "SG306" // credentials for pages that others can write
 	idCORSUseless     = "SG307" // cors and the policy do not fit together
+	idNoCandidate     = "SG308" // the candidate's file is not there
 )

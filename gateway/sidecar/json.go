@@ -80,7 +80,25 @@ func (l *line) appendJSON(b []byte) []byte {
 	b = strconv.AppendInt(b, l.bytesOut, 10)
 	b = append(b, `,"sampled":`...)
 	b = strconv.AppendInt(b, l.sampled, 10)
+	if l.candidate != "" {
+		b = l.appendCandidate(b)
+	}
 	return append(b, '}', '\n')
+}
+
+func (l *line) appendCandidate(b []byte) []byte {
+	b = append(b, `,"candidate":`...)
+	b = appendString(b, l.candidate)
+	b = append(b, `,"candidate_reason":`...)
+	b = appendString(b, l.candidateReason)
+	b = append(b, `,"candidate_missing":[`...)
+	for _, word := range l.candidateMissing {
+		b = appendNested(separated(b), word)
+	}
+	b = append(b, `],"candidate_policy":`...)
+	b = appendString(b, l.candidatePolicy)
+	b = append(b, `,"candidate_rule":`...)
+	return appendString(b, l.candidateRule)
 }
 
 // separated appends a comma, except at the beginning of an array or object.

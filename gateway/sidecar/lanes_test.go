@@ -145,6 +145,25 @@ routes:
     POST: shop.items.read
 `
 
+// shopCandidate opens and closes doors of the policy, so that what is said of it is compared too.
+const shopCandidate = `version: 1
+service: shop
+scopes:
+  shop.items.read: Read items
+  shop.items.write: Write items
+routes:
+  /open/**:
+    ANY: public
+    POST: shop.items.write
+  /items/{id}:
+    GET: { all: [shop.items.read], claims: { org_id: acme } }
+    POST: public
+  /nowhere:
+    GET: shop.items.read
+  /orgs/{org}:
+    GET: authenticated
+`
+
 func newShop(t *testing.T, way spoken) *shop {
 	s := &shop{world: newWorld(t), way: way, inside: make(chan struct{}, 1)}
 	service := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -154,13 +173,14 @@ func newShop(t *testing.T, way spoken) *shop {
 	service.Start()
 	t.Cleanup(service.Close)
 	s.write("policies/shop.yaml", shopPolicy)
+	s.write("policies/shop.next.yaml", shopCandidate)
 	one := func(host, upstream, more string) string {
 		return "  - policy: policies/shop.yaml\n    hosts: [" + host + "]\n    upstream: " + upstream + "\n    lane: " + way.lane +
 			"\n    cors: { origins: [https://app.example], credentials: true }\n" + more
 	}
 	head, _, _ := strings.Cut(s.config(""), "services:")
 	text := head + "drain_delay: 0s\nlog: { format: json }\nservices:\n" +
-		one("shop.test", service.URL, "    limits: { head: 4KiB, body: 1000 }\n") +
+		one("shop.test", service.URL, "    candidate: policies/shop.next.yaml\n    limits: { head: 4KiB, body: 1000 }\n") +
 		one("slow.test", service.URL, "    limits: { head: 4KiB }\n    timeouts: { upstream: 300ms, body_idle: 300ms }\n") +
 		one("gone.test", "unix:"+filepath.Join(s.dir, "none"), "    limits: { head: 4KiB }\n") +
 		one("rpc.test", "h2c://"+service.Listener.Addr().String(), "    limits: { head: 4KiB }\n")
@@ -366,7 +386,7 @@ func (s *shop) counters() map[string]float64 {
 	}
 	out := map[string]float64{}
 	for _, f := range families {
-		if !strings.HasPrefix(f.GetName(), "scopegate_gateway_request") && !strings.HasPrefix(f.GetName(), "scopegate_gateway_upstream") {
+		if !strings.HasPrefix(f.GetName(), "scopegate_gateway_request") && !strings.HasPrefix(f.GetName(), "scopegate_gateway_candidate_decisions") && !strings.HasPrefix(f.GetName(), "scopegate_gateway_upstream") {
 			continue
 		}
 		for _, m := range f.GetMetric() {

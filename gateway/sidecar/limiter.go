@@ -35,11 +35,16 @@ func (l *limiter) allow(key string, now time.Time) int64 {
 	if a == nil {
 		a = l.others
 	}
-	second := uint64(now.Sub(l.began)/time.Second) << 32
+	return a.allow(l.perSecond, now.Sub(l.began))
+}
+
+// allow is that for one key, in the time since whoever limits it began.
+func (a *allowance) allow(perSecond uint64, since time.Duration) int64 {
+	second := uint64(since/time.Second) << 32
 	for {
 		window := a.window.Load()
 		next := max(window+1, second+1) // whoever read the clock a second ago counts in the newer window
-		if window >= second && uint64(uint32(window)) >= l.perSecond {
+		if window >= second && uint64(uint32(window)) >= perSecond {
 			a.suppressed.Add(1)
 			return 0
 		}

@@ -24,6 +24,12 @@ type line struct {
 	policy, rule                    string
 	took, upstream                  time.Duration
 	bytesIn, bytesOut, sampled      int64
+
+	// Of a request that the candidate policy decides otherwise; candidate is "" for all others,
+	// whose lines then have none of these keys.
+	candidate, candidateReason     string
+	candidateMissing               []string
+	candidatePolicy, candidateRule string
 }
 
 // claim is one that the service's policy reads, as the token has it.
@@ -49,7 +55,7 @@ func (l *line) attributes() []slog.Attr {
 	if l.authAge >= 0 {
 		authAge = l.authAge
 	}
-	return []slog.Attr{
+	attrs := []slog.Attr{
 		slog.String("request_id", clip(l.requestID, maxLogged)),
 		slog.String("service", l.service),
 		slog.String("host", clip(l.host, maxLogged)),
@@ -77,6 +83,16 @@ func (l *line) attributes() []slog.Attr {
 		slog.Int64("bytes_out", l.bytesOut),
 		slog.Int64("sampled", l.sampled),
 	}
+	if l.candidate == "" {
+		return attrs
+	}
+	return append(attrs,
+		slog.String("candidate", l.candidate),
+		slog.String("candidate_reason", l.candidateReason),
+		slog.Any("candidate_missing", append([]string{}, l.candidateMissing...)),
+		slog.String("candidate_policy", l.candidatePolicy),
+		slog.String("candidate_rule", l.candidateRule),
+	)
 }
 
 // boundClaim keeps one claim from filling the log.

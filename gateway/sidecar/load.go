@@ -21,7 +21,8 @@ type Source struct {
 
 // LoadConfig reads gateway.yaml and every file that it names, and checks them whole. The
 // findings hold every fault and every warning, those of policies included, sorted by file and
-// line. The Config is nil when one of them is an error (with Strict, when there is any).
+// line. The Config is nil when one of them is an error (with Strict, when there is any), but for
+// those of candidates: they stand in [Candidate].Faults.
 func LoadConfig(src Source) (*Config, policy.Findings) {
 	cfg, findings, _ := load(src)
 	return cfg, findings
@@ -43,22 +44,30 @@ func load(src Source) (*Config, policy.Findings, *fileSet) {
 	raw, d := parse(file, text, settings)
 	maps.Copy(d.origin, over.origin)
 	d.findings = append(over.findings, d.findings...)
+	r := &resolver{decoder: d, files: files, config: file}
 	var cfg *Config
 	if raw != nil {
-		r := &resolver{decoder: d, files: files, config: file}
 		cfg = r.resolve(raw)
 	}
-	findings := sorted(d.findings)
+	findings, aside := d.findings, r.aside
 	if src.Strict {
-		for i := range findings {
-			findings[i].Severity = policy.SeverityError
-		}
+		findings, aside = strictly(findings), strictly(aside)
 	}
+	all := sorted(slices.Concat(findings, aside))
 	if findings.HasErrors() || cfg == nil {
-		return nil, findings, files
+		return nil, all, files
 	}
-	cfg.Source, cfg.files, cfg.Warnings = src, files, findings
-	return cfg, findings, files
+	cfg.Source, cfg.files, cfg.Warnings = src, files, all
+	return cfg, all, files
+}
+
+// strictly makes errors of warnings.
+func strictly(f policy.Findings) policy.Findings {
+	out := slices.Clone(f)
+	for i := range out {
+		out[i].Severity = policy.SeverityError
+	}
+	return out
 }
 
 // DefaultFile is the configuration that is read when none is named: config/gateway.yaml in

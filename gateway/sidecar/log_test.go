@@ -87,7 +87,8 @@ func TestLinesOfPreflightsAreLimited(t *testing.T) {
 		if p == nil {
 			t.Fatal(findings)
 		}
-		service := &gate.Service{Policy: p, CORS: &gate.CORS{Origins: []string{"https://app.example"}}, Meter: newMeter(p)}
+		service := &gate.Service{Policy: p, CORS: &gate.CORS{Origins: []string{"https://app.example"}}}
+		service.Meter = newMeter(service)
 		snapshot, err := gate.NewSnapshot([]*gate.Service{service}, nil, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 type meter struct {
 	routes map[*policy.Route]*slot
 	none   slot     // for requests to no route
-	claims []string // that the policy reads, sorted
+	claims []string // that the policy or its candidate reads, sorted
 }
 
 // slot is where a route's series are, once it has had a request.
@@ -22,13 +22,29 @@ type slot struct {
 	counts atomic.Pointer[routeCounts]
 }
 
-func newMeter(p *policy.Policy) *meter {
-	m := &meter{routes: map[*policy.Route]*slot{}, claims: p.ClaimNames()}
-	m.none.place = place{p.Service(), unmatched}
-	for _, route := range p.Routes() {
-		m.routes[route] = &slot{place: place{p.Service(), route.Template()}}
+func newMeter(s *gate.Service) *meter {
+	m := &meter{routes: map[*policy.Route]*slot{}, claims: s.ClaimNames()}
+	m.none.place = place{s.Name(), unmatched}
+	slots := map[string]*slot{} // a route of both policies has one
+	for _, p := range policiesOf(s) {
+		for _, route := range p.Routes() {
+			at := slots[route.Template()]
+			if at == nil {
+				at = &slot{place: place{s.Name(), route.Template()}}
+				slots[route.Template()] = at
+			}
+			m.routes[route] = at
+		}
 	}
 	return m
+}
+
+// policiesOf are the policy that is served and its candidate, if there is one.
+func policiesOf(s *gate.Service) []*policy.Policy {
+	if s.Candidate == nil {
+		return []*policy.Policy{s.Policy}
+	}
+	return []*policy.Policy{s.Policy, s.Candidate}
 }
 
 // slotOf finds the place of an exchange; paths never become one.
@@ -37,8 +53,11 @@ func (r *recorder) slotOf(x *gate.Exchange) *slot {
 	if s == nil {
 		return &r.nowhere
 	}
-	m := s.Meter.(*meter)
-	if at := m.routes[x.Match().Route]; at != nil {
+	return s.Meter.(*meter).slot(x.Match().Route)
+}
+
+func (m *meter) slot(route *policy.Route) *slot {
+	if at := m.routes[route]; at != nil {
 		return at
 	}
 	return &m.none
@@ -59,8 +78,10 @@ func (n *state) places() map[place]bool {
 	all := map[place]bool{{unmatched, unmatched}: true}
 	for _, s := range n.snapshot.Services() {
 		all[place{s.Name(), unmatched}] = true
-		for _, route := range s.Policy.Routes() {
-			all[place{s.Name(), route.Template()}] = true
+		for _, p := range policiesOf(s) {
+			for _, route := range p.Routes() {
+				all[place{s.Name(), route.Template()}] = true
+			}
 		}
 	}
 	return all

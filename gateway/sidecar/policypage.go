@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"time"
+
+	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // The page /policy: what is loaded.
@@ -22,13 +24,14 @@ type (
 		Errors        []string  `json:"errors"`
 	}
 	servicePage struct {
-		Service  string      `json:"service"`
-		Hash     string      `json:"hash"`
-		File     string      `json:"file"`
-		Hosts    []string    `json:"hosts"`
-		Upstream string      `json:"upstream"`
-		Issuers  []string    `json:"issuers"`
-		Routes   []routePage `json:"routes"`
+		Service   string         `json:"service"`
+		Hash      string         `json:"hash"`
+		File      string         `json:"file"`
+		Hosts     []string       `json:"hosts"`
+		Upstream  string         `json:"upstream"`
+		Issuers   []string       `json:"issuers"`
+		Routes    []routePage    `json:"routes"`
+		Candidate *candidatePage `json:"candidate"`
 	}
 	routePage struct {
 		Path    string     `json:"path"`
@@ -78,8 +81,11 @@ func (s *Sidecar) describe() policyPage {
 		Services: []servicePage{},
 		Issuers:  []issuerPage{},
 	}
-	for i := range n.config.Services {
-		page.Services = append(page.Services, describeService(&n.config.Services[i]))
+	for i, svc := range n.snapshot.Services() {
+		c := &n.config.Services[i]
+		shown := describeService(c)
+		shown.Candidate = describeCandidate(&c.Candidate, svc)
+		page.Services = append(page.Services, shown)
 	}
 	for _, i := range n.verifier.Status() {
 		page.Issuers = append(page.Issuers, issuerPage{
@@ -91,19 +97,23 @@ func (s *Sidecar) describe() policyPage {
 }
 
 func describeService(s *Service) servicePage {
-	page := servicePage{
+	return servicePage{
 		Service: s.Policy.Service(), Hash: s.Policy.Hash(), File: s.PolicyFile,
 		Hosts: orEmpty(s.Hosts), Upstream: s.Upstream.String(), Issuers: orEmpty(s.Issuers),
-		Routes: []routePage{},
+		Routes: describeRoutes(s.Policy),
 	}
-	for _, r := range s.Policy.Routes() {
+}
+
+func describeRoutes(p *policy.Policy) []routePage {
+	all := []routePage{}
+	for _, r := range p.Routes() {
 		route := routePage{Path: r.Template(), Line: r.Line(), Methods: []rulePage{}}
 		for _, rule := range r.Rules() {
 			route.Methods = append(route.Methods, rulePage{Method: rule.Method(), Requirement: rule.Requirement(), Line: rule.Line()})
 		}
-		page.Routes = append(page.Routes, route)
+		all = append(all, route)
 	}
-	return page
+	return all
 }
 
 // orEmpty makes JSON say [] where there is nothing, and not null.

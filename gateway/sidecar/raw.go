@@ -76,6 +76,7 @@ type rawJWKS struct {
 type rawService struct {
 	at           *yaml.Node
 	policy       opt[string]
+	candidate    opt[string]
 	upstream     opt[string]
 	hosts        opt[[]word]
 	issuers      opt[[]word]
@@ -307,6 +308,7 @@ func (d *decoder) service(n *yaml.Node) rawService {
 	r := rawService{at: n}
 	d.mapping(n, "a service", []key{
 		{"policy", d.text(&r.policy)},
+		{"candidate", d.text(&r.candidate)},
 		{"upstream", d.text(&r.upstream)},
 		{"hosts", d.words(&r.hosts, "hosts", false)},
 		{"issuers", d.words(&r.issuers, "issuers", false)},
@@ -314,7 +316,6 @@ func (d *decoder) service(n *yaml.Node) rawService {
 		{"upstream_host", d.text(&r.upstreamHost)},
 		{"lane", func(n *yaml.Node) { d.oneOf(&r.lane, "auto", "standard")(n) }},
 		{"explain", func(n *yaml.Node) { d.explain(&r.explain, n) }},
-		{"candidate", d.later("candidate (a second policy that is only watched)")},
 		{"hide_routes", d.flag(&r.hideRoutes)},
 		{"identity_max", d.size(&r.identityMax, 256, 1<<20)},
 		{"forward_token", d.flag(&r.forwardToken)},

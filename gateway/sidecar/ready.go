@@ -60,6 +60,7 @@ func (s *Sidecar) readyzVerbose(w http.ResponseWriter) {
 	for _, svc := range n.snapshot.Services() {
 		line(true, "policy %s: %s", svc.Name(), svc.Policy.Hash())
 	}
+	n.candidateLines(line)
 	s.reloadLines(line)
 	status := http.StatusOK
 	if why := s.ready(); why != "" {
@@ -106,7 +107,11 @@ func result(ok bool) string {
 	return "failure"
 }
 
+// errors are why nothing was taken up; those of candidates keep nothing from being taken up.
 func (r *reloadReport) errors() []string {
+	if r.ok {
+		return nil
+	}
 	out := lines(r.findings.Errors())
 	if r.err != nil {
 		out = append(out, r.err.Error())

@@ -80,6 +80,7 @@ func (r *recorder) flush() {
 	for reason, n := range r.refused.left() {
 		r.events.Info("requests without a line", "reason", reason, "sampled", n)
 	}
+	r.flushCompared()
 }
 
 // Record implements [gate.Recorder].
@@ -89,14 +90,18 @@ func (r *recorder) Record(x *gate.Exchange, o gate.Outcome) {
 	at, f := r.slotOf(x), fate{methodLabel(x), string(x.Reason()), o.Status}
 	pn := r.pens.take()
 	r.traffic.observe(at.in(r.traffic), pn.stripe, f, &o, now, took)
+	differs := r.compare(x, at, pn.stripe, now)
 	r.cause(x, &o, f.reason, now)
-	if sampled := r.sampled(x, at, f, pn, now); sampled > 0 {
+	if sampled := r.sampled(x, at, f, pn, differs.lines, now); sampled > 0 {
 		l := line{
 			at: now, service: at.service, route: at.route, status: f.status, reason: f.reason, sampled: sampled,
 			took: took, upstream: o.Upstream, bytesIn: o.BytesIn, bytesOut: o.BytesOut,
 		}
 		l.describe(x)
 		l.identify(x, pn)
+		if differs.lines != nil {
+			l.differ(&differs.Candidate, x.Service().Candidate.Hash())
+		}
 		r.write(&l, pn)
 	}
 	r.pens.back(pn)
@@ -104,16 +109,20 @@ func (r *recorder) Record(x *gate.Exchange, o gate.Outcome) {
 
 // sampled says for how many requests the line of this one stands; 0 means that it gets none.
 // What a stranger can cause without a token is limited, what is allowed is sampled as
-// configured, and every other refusal has its line.
-func (r *recorder) sampled(x *gate.Exchange, at *slot, f fate, pn *pen, now time.Time) int64 {
-	if x.Refusal() != nil {
-		if at.service == unmatched || slices.Contains(strangers, f.status) || isPreflight(x) {
-			return r.refused.allow(f.reason, now)
-		}
-		return 1
-	}
+// configured, and every other refusal has its line. Instead of either, what a candidate decides
+// otherwise is limited for itself, by differing, so that there are lines of it.
+func (r *recorder) sampled(x *gate.Exchange, at *slot, f fate, pn *pen, differing *allowance, now time.Time) int64 {
+	refused := x.Refusal() != nil
+	limited := refused && (at.service == unmatched || slices.Contains(strangers, f.status) || isPreflight(x))
 	n := r.sample.Load()
-	if n > 1 && r.pens.stripes[pn.stripe].allowed.Add(1)%uint64(n) != 1 {
+	switch {
+	case refused && !limited, !refused && n == 1:
+		return 1
+	case differing != nil:
+		return differing.allow(comparedLines, now.Sub(r.traffic.began))
+	case limited:
+		return r.refused.allow(f.reason, now)
+	case r.pens.stripes[pn.stripe].allowed.Add(1)%uint64(n) != 1:
 		return 0
 	}
 	return n
@@ -182,7 +191,7 @@ func (l *line) identify(x *gate.Exchange, pn *pen) {
 		return
 	}
 	l.issuer, l.subject, l.client, l.acr = t.Issuer, t.Subject, t.Client, t.ACR
-	l.scopes = x.Scopes().Header()
+	l.scopes = x.Held()
 	if !t.AuthTime.IsZero() {
 		l.authAge = int64(max(0, x.Started().Sub(t.AuthTime)-t.Skew()) / time.Second)
 	}
@@ -192,6 +201,17 @@ func (l *line) identify(x *gate.Exchange, pn *pen) {
 		}
 	}
 	l.claims = pn.claims
+}
+
+// differ fills in what the candidate says.
+func (l *line) differ(c *gate.Candidate, hash string) {
+	l.candidate, l.candidateReason, l.candidatePolicy = c.Verdict.String(), string(c.Reason), hash
+	if c.Reason == gate.ReasonInsufficientScope {
+		l.candidateMissing = c.Decision.Missing()
+	}
+	if rule := c.Decision.Match.Rule; rule != nil {
+		l.candidateRule = rule.Position()
+	}
 }
 
 // write puts the line into the queue.
@@ -210,14 +230,20 @@ func (r *recorder) write(l *line, pn *pen) {
 // preflight's is whether the page may send what it announces, which is then judged by itself.
 func decisionOf(x *gate.Exchange) string {
 	if isPreflight(x) {
-		return map[bool]string{true: "allow", false: "deny"}[x.Reason() == gate.ReasonPreflight]
+		return map[bool]string{true: allow, false: deny}[x.Reason() == gate.ReasonPreflight]
 	}
 	m := x.Match()
 	if m.Rule != nil && m.Reason == policy.ReasonNone && (m.Public() || x.Decision().Allow) {
-		return "allow"
+		return allow
 	}
-	return "deny"
+	return deny
 }
+
+// The values of decision.
+const (
+	allow = "allow"
+	deny  = "deny"
+)
 
 // methodOf is the method as it was received, unless it was not even one.
 func methodOf(x *gate.Exchange) string {

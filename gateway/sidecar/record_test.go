@@ -24,15 +24,21 @@ func TestRecordingAllocatesNothing(t *testing.T) {
 		sample         int
 		method, target string
 		token          bool
+		candidate      string
 	}{
-		{"an allowed request that is logged", 1, "GET", "/billing/acme/invoices", true},
-		{"an allowed request that sampling leaves out", 1_000_000, "GET", "/billing/acme/invoices", true},
-		{"a public one", 1, "GET", "/healthz", false},
-		{"a refusal for one scope", 1, "POST", "/billing/", true},
-		{"a refusal that strangers can cause", 1, "GET", "/billing/", false},
+		{"an allowed request that is logged", 1, "GET", "/billing/acme/invoices", true, ""},
+		{"an allowed request that sampling leaves out", 1_000_000, "GET", "/billing/acme/invoices", true, ""},
+		{"a public one", 1, "GET", "/healthz", false, ""},
+		{"a refusal for one scope", 1, "POST", "/billing/", true, ""},
+		{"a refusal that strangers can cause", 1, "GET", "/billing/", false, ""},
+		{"one on which a candidate agrees", 1, "GET", "/billing/acme/invoices", true, worldPolicy},
+		{"one on which a candidate differs by a claim", 1, "GET", "/billing/acme/invoices", true, nextPolicy},
+		{"one on which a candidate differs by a scope, logged by sampling's exception", 1_000_000, "GET", "/billing/", true, nextPolicy},
+		{"a refusal on which a candidate differs", 1, "POST", "/billing/", true, nextPolicy},
+		{"a route that only a candidate has", 1, "GET", "/new/x", false, nextPolicy},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRecorded(t, c.sample, io.Discard)
+			r := newRecorded(t, c.sample, c.candidate, io.Discard)
 			x, outcome := r.admitted(t, c.method, c.target, c.token)
 			if n := testing.AllocsPerRun(1000, func() { r.gateway.Recorder().Record(x, outcome) }); n != 0 {
 				t.Errorf("%v allocations", n)
@@ -46,7 +52,7 @@ func TestRecordingAllocatesNothing(t *testing.T) {
 // later: the lines are still in the queue when the buffer changes.
 func TestNothingOfTheBufferIsKept(t *testing.T) {
 	var log buffer
-	r := newRecorded(t, 1, &log)
+	r := newRecorded(t, 1, "", &log)
 	end := r.gateway.RunLog()
 
 	type asked struct{ method, path, host, id, reason string }

@@ -12,6 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/token"
 )
 
@@ -20,7 +21,8 @@ import (
 type resolver struct {
 	*decoder
 	files  *fileSet
-	config string // path of gateway.yaml
+	config string          // path of gateway.yaml
+	aside  policy.Findings // about candidates
 }
 
 func (r *resolver) resolve(raw *rawConfig) *Config {

@@ -41,6 +41,7 @@ func (r *resolver) acrossServices(raw *rawConfig, c *Config) {
 	for i := range raw.services {
 		if raw.issuersAt == nil || raw.issuersAt.Kind == yaml.SequenceNode { // else nothing is known of them
 			r.issuersOf(&raw.services[i], &c.Services[i], known)
+			r.candidate(&raw.services[i], &c.Services[i], known)
 		}
 	}
 }
@@ -121,29 +122,30 @@ func (r *resolver) claimHeadersKept(raw *rawConfig, c *Config) {
 
 // issuersOf checks the issuers that a service and its policy name.
 func (r *resolver) issuersOf(raw *rawService, s *Service, known []string) {
-	named := map[string]bool{}
 	for _, w := range raw.issuers.v {
-		named[w.text] = true
 		if !slices.Contains(known, w.text) {
 			r.fault(idIssuerUnknown, w.node, fmt.Sprintf("issuer %s is not configured", w.text), near(w.text, known))
 		}
 	}
-	if s.Policy == nil {
-		return
+	if s.Policy != nil {
+		r.issuersOfPolicy(raw, s.Policy, known)
 	}
-	if len(known) > 1 && !raw.issuers.set && s.Policy.NeedsTokens() {
+}
+
+func (r *resolver) issuersOfPolicy(raw *rawService, p *policy.Policy, known []string) {
+	if len(known) > 1 && !raw.issuers.set && p.NeedsTokens() {
 		r.fault(idIssuerUnnamed, raw.at, "several issuers are configured and this service does not say whose tokens count",
 			"add issuers: with one or more of "+strings.Join(known, ", "))
 	}
-	if len(known) == 0 && s.Policy.NeedsTokens() {
+	if len(known) == 0 && p.NeedsTokens() {
 		r.fault(idNoTokens, raw.at, "the policy asks for tokens and no issuer is configured", "add issuers:")
 	}
-	for _, use := range s.Policy.Issuers() {
+	for _, use := range p.Issuers() {
 		at := policy.Finding{ID: idIssuerUnknown, File: use.File, Line: use.Line, Column: use.Column}
 		switch {
 		case !slices.Contains(known, use.Issuer):
 			r.at(at, fmt.Sprintf("issuer %s is not configured in %s", use.Issuer, r.config), near(use.Issuer, known))
-		case raw.issuers.set && !named[use.Issuer]:
+		case raw.issuers.set && !slices.Contains(texts(raw.issuers.v), use.Issuer):
 			r.at(at, fmt.Sprintf("issuer %s is not one of the service's issuers in %s", use.Issuer, r.config), "")
 		}
 	}

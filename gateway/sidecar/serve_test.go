@@ -46,10 +46,12 @@ var promised = []string{
 	"unknown_kids_total{issuer,outcome}", "token_cache_hits_total", "token_cache_misses_total", "token_cache_entries",
 	"policy_info{service,hash}", "policy_reloads_total{service,result}", "policy_last_reload_successful{service}",
 	"policy_last_reload_success_timestamp_seconds{service}", "connections{state}", "build_info", "log_dropped_total",
+	"candidate_decisions_total{service,route,active,candidate}", "candidate_info{service,hash}", "candidate_last_reload_successful{service}",
 }
 
 func TestMetricsContract(t *testing.T) {
 	w := newWorld(t)
+	w.candidate(nextPolicy)
 	w.ready()
 	reader := w.issuer.token(t, "example_service.billing.read", nil)
 	for i := range 5 {

@@ -207,7 +207,11 @@ func (s *Sidecar) logReload(r *reloadReport) {
 		s.log.Error("reload refused, the last good configuration goes on", attrs...)
 		return
 	}
-	s.log.Info("reloaded", "config", s.source.File, "policies", s.current.Load().hashes())
+	attrs := []any{"config", s.source.File, "policies", s.current.Load().hashes()}
+	if candidates := s.current.Load().candidateHashes(); len(candidates) > 0 {
+		attrs = append(attrs, "candidates", candidates)
+	}
+	s.log.Info("reloaded", attrs...)
 	for _, f := range r.findings {
 		s.log.Warn("configuration", "finding", f.String())
 	}

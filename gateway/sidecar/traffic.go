@@ -23,6 +23,7 @@ import (
 // no more requests than are being counted at that moment. Its count is the sum of its buckets.
 type traffic struct {
 	stripes int // of the pens
+	began   time.Time
 
 	mu     sync.Mutex // guards the map and every routeCounts.gone
 	routes map[place]*routeCounts
@@ -42,6 +43,7 @@ type routeCounts struct {
 	requests atomic.Pointer[map[fate]*counter]
 	duration atomic.Pointer[histogram]
 	upstream atomic.Pointer[histogram]
+	compared atomic.Pointer[comparison] // with the candidate's decisions
 }
 
 // fate is what became of a request, by its labels beside the place.
@@ -51,7 +53,7 @@ type fate struct {
 }
 
 func newTraffic() *traffic {
-	return &traffic{stripes: min(runtime.GOMAXPROCS(0), mostStripes), routes: map[place]*routeCounts{}}
+	return &traffic{stripes: min(runtime.GOMAXPROCS(0), mostStripes), began: time.Now(), routes: map[place]*routeCounts{}}
 }
 
 // at returns the series of a place, which are found again as long as they are shown.
@@ -209,6 +211,7 @@ func (t *traffic) Describe(out chan<- *prometheus.Desc) {
 	out <- descRequests
 	out <- descDuration
 	out <- descUpstream
+	out <- descCandidate
 }
 
 // Collect implements [prometheus.Collector].
@@ -223,6 +226,9 @@ func (t *traffic) Collect(out chan<- prometheus.Metric) {
 		}
 		if h := c.upstream.Load(); h != nil {
 			out <- h.metric(descUpstream, c.place)
+		}
+		if cmp := c.compared.Load(); cmp != nil {
+			cmp.collect(out, c.place)
 		}
 	}
 }
