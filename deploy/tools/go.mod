@@ -12,7 +12,10 @@ tool (
 	honnef.co/go/tools/cmd/staticcheck
 )
 
-require honnef.co/go/tools v0.8.2
+require (
+	github.com/owenrumney/go-sarif/v3 v3.3.1
+	honnef.co/go/tools v0.8.2 // indirect
+)
 
 require (
 	cel.dev/expr v0.25.3 // indirect
@@ -33,6 +36,9 @@ require (
 	github.com/spf13/pflag v1.0.9 // indirect
 	github.com/spiffe/go-spiffe/v2 v2.8.1 // indirect
 	github.com/summerwind/h2spec v2.2.1+incompatible // indirect
+	github.com/xeipuuv/gojsonpointer v0.0.0-20180127040702-4e3ac2762d5f // indirect
+	github.com/xeipuuv/gojsonreference v0.0.0-20180127040603-bd5ef7bd5415 // indirect
+	github.com/xeipuuv/gojsonschema v1.2.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
