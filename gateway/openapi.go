@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +13,7 @@ import (
 // openapiCmd holds the commands about OpenAPI documents.
 type openapiCmd struct {
 	Import openapiImportCmd `cmd:"" help:"Draft a policy from what an OpenAPI document says about security."`
+	Drift  openapiDriftCmd  `cmd:"" help:"Show where an OpenAPI document and a policy disagree."`
 }
 
 // documentFlags are what only a person can decide about a document.
@@ -101,10 +101,8 @@ func (c *openapiImportCmd) Run(a *app) error {
 		return err
 	}
 	draft, err := doc.Import(c.options(c.Service))
-	if errors.Is(err, openapi.ErrUnusable) {
+	if err != nil {
 		return fail(exitUsage, err.Error(), "")
-	} else if err != nil {
-		return err
 	}
 	if c.json() {
 		return a.writeJSON(drafted{Policy: string(draft.Policy), Operations: draft.Operations, Routes: draft.Routes, Rules: draft.Rules,

@@ -23,6 +23,18 @@ const (
 	idServers    = "SG409"
 	idMalformed  = "SG410"
 	idMatrix     = "SG411"
+
+	idUndocumented = "SG421"
+	idUnrouted     = "SG422"
+	idLooser       = "SG423"
+	idStricter     = "SG424"
+	idDifferent    = "SG425"
+	idPublic       = "SG426"
+	idSecured      = "SG427"
+	idAnyForAll    = "SG428"
+	idAllForAny    = "SG429"
+	idUndecided    = "SG430"
+	idWords        = "SG431"
 )
 
 // Kinds lists every id of this package with what it means, for documentation.
@@ -40,6 +52,18 @@ var kinds = []policy.Kind{
 	{ID: idServers, Doc: "operations with servers of their own"},
 	{ID: idMalformed, Doc: "a `security:` that says nothing: it is taken as closed"},
 	{ID: idMatrix, Doc: "a parameter that is sent with semicolons, which the ambiguity guard refuses"},
+
+	{ID: idUndocumented, Doc: "undocumented: the policy lets in what the document does not have"},
+	{ID: idUnrouted, Doc: "unrouted: an operation of the document for which the policy has no rule"},
+	{ID: idLooser, Doc: "looser: the policy lets callers in of whom the document asks more"},
+	{ID: idStricter, Doc: "stricter: the policy refuses callers who have what the document asks for"},
+	{ID: idDifferent, Doc: "different: looser for some callers, stricter for others"},
+	{ID: idPublic, Doc: "public: the policy asks for no token where the document asks for something"},
+	{ID: idSecured, Doc: "secured: the policy asks for a token where the document does not"},
+	{ID: idAnyForAll, Doc: "any_for_all: the policy takes any one of the scopes of which the document asks for all"},
+	{ID: idAllForAny, Doc: "all_for_any: the policy asks for all of the scopes of which any one does in the document"},
+	{ID: idUndecided, Doc: "undecided: the two could not be compared"},
+	{ID: idWords, Doc: "a scope that only one of the two declares"},
 }
 
 // visible keeps a text from a document to what a terminal shows and does not act on.
@@ -60,12 +84,12 @@ func visible(s string) string {
 }
 
 // warning is a finding with which the draft can still be used.
-func warning(at place, id, hint, message string) policy.Finding {
-	return policy.Finding{ID: id, Severity: policy.SeverityWarning, File: at.file, Line: at.line, Column: at.column,
+func warning(at Place, id, hint, message string) policy.Finding {
+	return policy.Finding{ID: id, Severity: policy.SeverityWarning, File: at.File, Line: at.Line, Column: at.Column,
 		Message: visible(message), Hint: visible(hint)}
 }
 
-func (im *importer) report(at place, id, hint, format string, args ...any) {
+func (im *importer) report(at Place, id, hint, format string, args ...any) {
 	im.found = append(im.found, warning(at, id, hint, fmt.Sprintf(format, args...)))
 }
 

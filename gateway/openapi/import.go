@@ -29,6 +29,11 @@ type Options struct {
 	Bearer []string
 	// Widen writes a wider path where the language cannot say the document's.
 	Widen bool
+
+	// compare drafts what a policy is compared with: what is beyond the language is there for any
+	// token, and the vocabulary is also the other policy's.
+	compare    bool
+	vocabulary []policy.Scope
 }
 
 // Draft is what a document became.
@@ -43,6 +48,7 @@ type Draft struct {
 
 	routes  []*route
 	leftOut []leftOut
+	scopes  []policy.Scope // the document's own
 }
 
 // route is a path of the draft with its rules.
@@ -50,7 +56,7 @@ type route struct {
 	template string
 	notes    []string
 	rules    []rule
-	place    place
+	place    Place
 	path     string // as the document writes it
 }
 
@@ -60,10 +66,13 @@ type rule struct {
 	demand
 }
 
-// leftOut is an operation without a rule, and why.
+// beyond reports whether the operation asks for nothing that the gateway checks, but for something.
+func (r *rule) beyond() bool { return r.unsaid && r.need.Word == wordNobody }
+
+// leftOut is an operation without a rule, why, and the template that takes it in, "" for none.
 type leftOut struct {
 	operation
-	why string
+	why, wider string
 }
 
 // importer gathers the draft of one document.
@@ -76,10 +85,10 @@ type importer struct {
 	unsecured    int
 	unfitSchemes map[string]int
 	foreign      int // operations with servers of their own
-	foreignAt    place
+	foreignAt    Place
 	shapes       map[string]*route
 	draft        *Draft
-	uses         map[declare]place
+	uses         map[declare]Place
 }
 
 // Import drafts a policy. It fails, with [ErrUnusable], when the document names no path before its
@@ -89,7 +98,7 @@ func (d *Document) Import(options Options) (*Draft, error) {
 		options.Unsecured = wordNobody
 	}
 	im := &importer{doc: d, options: options, said: map[string]bool{}, unfitSchemes: map[string]int{},
-		shapes: map[string]*route{}, draft: &Draft{}, uses: map[declare]place{}}
+		shapes: map[string]*route{}, draft: &Draft{}, uses: map[declare]Place{}}
 	if err := im.prefix(); err != nil {
 		return nil, err
 	}
@@ -117,19 +126,19 @@ func (im *importer) operation(o operation) {
 	im.draft.Operations++
 	switch {
 	case !served(o.method):
-		im.leave(o, idMethod, "", o.method+" is never let through")
+		im.leave(leftOut{o, o.method + " is never let through", ""}, idMethod, "")
 		return
 	case !policy.ValidMethod(o.method):
-		im.leave(o, idMethod, "", visible(o.method)+" is no method that is let through")
+		im.leave(leftOut{o, visible(o.method) + " is no method that is let through", ""}, idMethod, "")
 		return
 	}
 	t := translate(im.base+o.path, im.options.Widen)
 	if t.text == "" {
-		hint := "write a route for it by hand"
-		if !im.options.Widen && translate(im.base+o.path, true).text != "" {
-			hint = "--widen writes " + translate(im.base+o.path, true).text + ", which takes in every other word in that place"
+		hint, wider := "write a route for it by hand", translate(im.base+o.path, true).text
+		if wider != "" {
+			hint = "--widen writes " + wider + ", which takes in every other word in that place"
 		}
-		im.leave(o, idPath, hint, t.fault)
+		im.leave(leftOut{o, t.fault, wider}, idPath, hint)
 		return
 	}
 	if t.fault != "" {
@@ -146,10 +155,10 @@ func (im *importer) operation(o operation) {
 }
 
 // leave reports an operation that becomes no rule: requests for it are refused.
-func (im *importer) leave(o operation, id, hint, why string) {
+func (im *importer) leave(o leftOut, id, hint string) {
 	im.draft.LeftOut++
-	im.draft.leftOut = append(im.draft.leftOut, leftOut{o, why})
-	im.report(o.place, id, hint, "%s %s is left out: %s", o.method, o.path, why)
+	im.draft.leftOut = append(im.draft.leftOut, o)
+	im.report(o.place, id, hint, "%s %s is left out: %s", o.method, o.path, o.why)
 }
 
 func (im *importer) foreignServer(o operation) {
@@ -211,10 +220,8 @@ func sameNeed(a, b *policy.Need) bool {
 	return a.Word == b.Word && covers(a.Ways, b.Ways) && covers(b.Ways, a.Ways)
 }
 
-func (p place) String() string { return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.column) }
-
 // reportOnce reports what may stand at many operations once for each place and text.
-func (im *importer) reportOnce(at place, id, hint, format string, args ...any) {
+func (im *importer) reportOnce(at Place, id, hint, format string, args ...any) {
 	key := at.String() + id + fmt.Sprintf(format, args...)
 	if !im.said[key] {
 		im.said[key] = true
@@ -288,7 +295,8 @@ const maxNotes = 50
 
 // policy is the draft in the policy language.
 func (im *importer) policy() *policy.Draft {
-	out := &policy.Draft{Service: im.options.Service, Scopes: im.vocabulary(), Notes: []string{
+	im.draft.scopes = im.vocabulary()
+	out := &policy.Draft{Service: im.options.Service, Scopes: im.shared(), Notes: []string{
 		"Drafted by `gateway openapi import` from " + im.doc.file + ": read it before it is used.",
 	}}
 	for _, r := range im.draft.routes {
@@ -298,7 +306,11 @@ func (im *importer) policy() *policy.Draft {
 			if one.need.Word == wordNobody {
 				im.draft.Closed++
 			}
-			made.Rules = append(made.Rules, policy.DraftRule{Method: one.method, Need: one.need, Note: one.note})
+			need := one.need
+			if im.options.compare && one.beyond() {
+				need.Word = wordAuthenticated
+			}
+			made.Rules = append(made.Rules, policy.DraftRule{Method: one.method, Need: need, Note: one.note})
 			im.draft.Rules++
 		}
 		out.Routes = append(out.Routes, made)
@@ -332,6 +344,17 @@ func (im *importer) vocabulary() []policy.Scope {
 	var out []policy.Scope
 	for _, name := range slices.Sorted(maps.Keys(abouts)) {
 		out = append(out, policy.Scope{Name: name, About: abouts[name]})
+	}
+	return out
+}
+
+// shared is the document's vocabulary with that of the policy that it is compared with.
+func (im *importer) shared() []policy.Scope {
+	out := slices.Clone(im.options.vocabulary)
+	for _, s := range im.draft.scopes {
+		if !slices.ContainsFunc(out, func(o policy.Scope) bool { return o.Name == s.Name }) {
+			out = append(out, s)
+		}
 	}
 	return out
 }

@@ -14,7 +14,7 @@ type operation struct {
 	method, path string // the path without its base
 	item         *openapi3.PathItem
 	op           *openapi3.Operation
-	place        place
+	place        Place
 }
 
 // operations lists what the paths have, in the order of the document. (Webhooks and callbacks are
@@ -35,8 +35,8 @@ func (d *Document) operations() []operation {
 		}
 	}
 	slices.SortFunc(out, func(a, b operation) int {
-		return cmp.Or(d.order(a.place.file, b.place.file), cmp.Compare(a.place.line, b.place.line),
-			cmp.Compare(a.place.column, b.place.column), cmp.Compare(a.path, b.path), cmp.Compare(a.method, b.method))
+		return cmp.Or(d.order(a.place.File, b.place.File), cmp.Compare(a.place.Line, b.place.Line),
+			cmp.Compare(a.place.Column, b.place.Column), cmp.Compare(a.path, b.path), cmp.Compare(a.method, b.method))
 	})
 	return out
 }

@@ -109,29 +109,38 @@ func unusable(file string, err error) error {
 	return fmt.Errorf("%w: %s: %s", ErrUnusable, file, text)
 }
 
-// place is where something stands in the document or a file that it refers to; lines count from 1.
-type place struct {
-	file         string
-	line, column int
+// Place is where something stands in a file; lines and columns count from 1, 0 is unknown.
+type Place struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column,omitempty"`
 }
 
-func (d *Document) at(l openapi3.Location) place {
-	p := place{file: d.file, line: max(l.Line, 1), column: max(l.Column, 1)}
+// String writes the place as a compiler would.
+func (p Place) String() string {
+	if p.Column == 0 {
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+func (d *Document) at(l openapi3.Location) Place {
+	p := Place{File: d.file, Line: max(l.Line, 1), Column: max(l.Column, 1)}
 	if name, err := url.PathUnescape(l.File); err == nil && d.tree.Origin.Key != nil && l.File != d.tree.Origin.Key.File && name != "" {
-		p.file = filepath.Join(d.root, filepath.FromSlash(name))
+		p.File = filepath.Join(d.root, filepath.FromSlash(name))
 	}
 	return p
 }
 
 // field is the place of one key of an object, or else of the object.
-func (d *Document) field(o *openapi3.Origin, name string) (p place, written bool) {
+func (d *Document) field(o *openapi3.Origin, name string) (p Place, written bool) {
 	switch l, ok := field(o, name); {
 	case ok:
 		return d.at(l), true
 	case o != nil && o.Key != nil:
 		return d.at(*o.Key), false
 	}
-	return place{file: d.file, line: 1, column: 1}, false
+	return Place{File: d.file, Line: 1, Column: 1}, false
 }
 
 func field(o *openapi3.Origin, name string) (openapi3.Location, bool) {

@@ -18,7 +18,7 @@ type demand struct {
 	// or what is left of the alternatives.
 	unsaid bool
 	note   string    // why, for a reader of the draft
-	place  place     // of the `security:` that says so
+	place  Place     // of the `security:` that says so
 	scopes []declare // every scope that a way asks for
 }
 
@@ -47,14 +47,14 @@ func (im *importer) secure(o *operation) demand {
 }
 
 // nothingSaid is `security:` without a value: null is no list, and an empty list means public.
-func (im *importer) nothingSaid(where place) demand {
+func (im *importer) nothingSaid(where Place) demand {
 	im.reportOnce(where, idMalformed, "write `security: []` where no token is asked for, or what is",
 		"`security:` without a value: what it stands for is closed")
 	return demand{need: policy.Need{Word: wordNobody}, unsaid: true, note: "`security:` has no value", place: where}
 }
 
 // alternatives reads a list of security requirements, of which any one does.
-func (im *importer) alternatives(list openapi3.SecurityRequirements, where place) demand {
+func (im *importer) alternatives(list openapi3.SecurityRequirements, where Place) demand {
 	out := demand{place: where}
 	if len(list) == 0 {
 		out.need.Word = wordPublic
@@ -93,7 +93,7 @@ func (im *importer) alternatives(list openapi3.SecurityRequirements, where place
 
 // way reads one requirement: all of its schemes at once, which here is one token with all their
 // scopes. why tells why nobody can fulfil it here, "" when somebody can.
-func (im *importer) way(one openapi3.SecurityRequirement, where place, out *demand) (way []string, why string) {
+func (im *importer) way(one openapi3.SecurityRequirement, where Place, out *demand) (way []string, why string) {
 	if one == nil {
 		im.reportOnce(where, idMalformed, "write {} where no token is asked for, or a scheme", "an empty entry in `security:`: nothing fulfils it here")
 		return nil, "an empty entry"
@@ -117,7 +117,7 @@ func (im *importer) way(one openapi3.SecurityRequirement, where place, out *dema
 }
 
 // unfit says why a scheme is not one that the gateway checks, "" when it is: a Bearer token.
-func (im *importer) unfit(name string, where place) string {
+func (im *importer) unfit(name string, where Place) string {
 	s := im.doc.scheme(name)
 	if s == nil {
 		im.reportOnce(where, idNoScheme, "declare it under components: securitySchemes:",

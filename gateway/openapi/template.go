@@ -59,13 +59,15 @@ func translateSegment(part string, last bool) (out, fault string) {
 	inner, closed := strings.CutSuffix(inner, "}")
 	switch {
 	case part == "*" || part == "**":
-		return tail(part, "wildcard", last)
+		return tail(part, last)
 	case !strings.ContainsAny(part, "{}*"):
 		return literal(part)
 	case !braced || !closed || strings.ContainsAny(inner, "{}"):
 		return "{" + nameFrom(parameters(part)) + "}", "the segment " + strconv.Quote(part) + " is a parameter in a part only"
+	case strings.Contains(inner, ":"):
+		return part, "the segment " + strconv.Quote(part) + " holds a pattern"
 	case strings.HasSuffix(inner, "+") || strings.HasSuffix(inner, "*") || strings.HasPrefix(inner, "+") || strings.HasSuffix(inner, "..."):
-		return tail(part, nameFrom(inner), last)
+		return tail(part, last)
 	case !isPlainName(inner):
 		return "{" + nameFrom(inner) + "}", "the segment " + strconv.Quote(part) + " is more than a parameter with a name"
 	}
@@ -73,7 +75,7 @@ func translateSegment(part string, last bool) (out, fault string) {
 }
 
 // tail is a parameter that takes several segments. Elsewhere than at the end no template does.
-func tail(part, name string, last bool) (out, fault string) {
+func tail(part string, last bool) (out, fault string) {
 	fault = "the segment " + strconv.Quote(part) + " stands for several segments"
 	if last {
 		return "**", fault
