@@ -222,14 +222,14 @@ func (x *Exchange) permit() error {
 // caller is the holder of the verified token, with the scopes as one policy numbers them.
 func (x *Exchange) caller(scopes *policy.ScopeSet) policy.Caller {
 	c := policy.Caller{Issuer: x.token.Issuer, Scopes: scopes, Claims: x.person.claims, ACR: x.token.ACR}
-	c.AuthAge, c.AuthAgeKnown = x.authAge()
+	c.AuthAge, c.AuthAgeKnown = x.AuthAge()
 	return c
 }
 
-// authAge is how long ago the login behind the token was, the skew taken off. A
-// login that lies ahead by more than the skew has no age: it must not count as
-// a fresh one.
-func (x *Exchange) authAge() (age time.Duration, known bool) {
+// AuthAge is how long ago the login behind the verified token was, the skew taken
+// off. A login that lies ahead by more than the skew has no age: it must not
+// count as a fresh one.
+func (x *Exchange) AuthAge() (age time.Duration, known bool) {
 	if x.token.AuthTime.IsZero() {
 		return 0, false
 	}
@@ -333,15 +333,6 @@ func (x *Exchange) Scopes() *policy.ScopeSet {
 	return x.grant.scopes
 }
 
-// Held lists the caller's scopes within the vocabulary of the service's policy
-// or of its candidate, sorted and separated by spaces, for the record.
-func (x *Exchange) Held() string {
-	if x.grant == nil {
-		return ""
-	}
-	return x.grant.held
-}
-
 // Claims are those of the caller's that the service's policy or its candidate
 // reads; nil without a token.
 func (x *Exchange) Claims() map[string]any {
@@ -349,6 +340,19 @@ func (x *Exchange) Claims() map[string]any {
 		return nil
 	}
 	return x.person.claims
+}
+
+// Accepted holds the guard's rules that the request breaks and its route accepts
+// (accept:), in its path, its method or its query.
+func (x *Exchange) Accepted() policy.GuardRules {
+	if x.match.Route == nil {
+		return 0
+	}
+	broken := x.request.Broken
+	if x.request.QueryToken {
+		broken |= policy.RuleSet(policy.RuleQueryToken)
+	}
+	return broken & x.match.Route.Accepted()
 }
 
 // Decision is the policy's answer; its zero value where it was not asked.

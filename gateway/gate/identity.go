@@ -18,7 +18,6 @@ type Field struct{ Name, Value string }
 type grant struct {
 	scopes    *policy.ScopeSet
 	candidate *policy.ScopeSet // the same as the candidate policy numbers them; nil without one
-	held      string           // scopes that one of the two knows
 	identity
 }
 
@@ -51,25 +50,16 @@ func (i *identity) add(name, value string) {
 func (n *Snapshot) grantOf(s *Service, t *token.Token) *grant {
 	return recall(t.Terms.Memo(), n, s, func() (*grant, int) {
 		g := &grant{scopes: s.Policy.Scopes(t.Scopes)}
-		g.held = g.scopes.Header()
 		g.add("X-Auth-Issuer", encode(t.Issuer))
 		g.add("X-Auth-Client", encode(t.Client))
 		g.add("X-Auth-Scopes", g.scopes.Header())
 		size := bytesOfGrant + 2*g.size
 		if s.Candidate != nil {
 			g.candidate = s.Candidate.Scopes(t.Scopes)
-			g.held = union(g.scopes, g.candidate)
-			size += bytesOfCandidate + 2*len(g.held)
+			size += bytesOfCandidate
 		}
 		return g, size
 	})
-}
-
-// union lists the scopes of both sets, sorted and separated by spaces.
-func union(a, b *policy.ScopeSet) string {
-	all := append(a.Words(), b.Words()...)
-	slices.Sort(all)
-	return strings.Join(slices.Compact(all), " ")
 }
 
 func (n *Snapshot) personOf(s *Service, t *token.Token) *person {

@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // appendJSON appends the line as JSON and a line feed. The bytes are those that slog's JSON
@@ -34,16 +35,20 @@ func (l *line) appendJSON(b []byte) []byte {
 	b = appendString(b, l.reason)
 	b = append(b, `,"guard":`...)
 	b = appendString(b, l.guard)
-	b = append(b, `,"issuer":`...)
+	b = append(b, `,"accepted":[`...)
+	for rules := l.accepted; rules != 0; {
+		rule := rules.First()
+		rules &^= policy.RuleSet(rule)
+		b = appendNested(separated(b), rule.String())
+	}
+	b = append(b, `],"issuer":`...)
 	b = appendString(b, l.issuer)
 	b = append(b, `,"subject":`...)
 	b = appendString(b, clip(l.subject, maxLogged))
 	b = append(b, `,"client":`...)
 	b = appendString(b, clip(l.client, maxLogged))
 	b = append(b, `,"scopes":[`...)
-	for rest, more := l.scopes, l.scopes != ""; more; {
-		var word string
-		word, rest, more = strings.Cut(rest, " ")
+	for _, word := range l.scopes {
 		b = appendNested(separated(b), word)
 	}
 	b = append(b, `],"missing":[`...)
@@ -67,7 +72,7 @@ func (l *line) appendJSON(b []byte) []byte {
 	b = append(b, `,"anonymous":`...)
 	b = strconv.AppendBool(b, l.anonymous)
 	b = append(b, `,"policy":`...)
-	b = appendString(b, l.policy)
+	b = appendString(b, l.hash)
 	b = append(b, `,"rule":`...)
 	b = appendString(b, l.rule)
 	b = append(b, `,"duration_ms":`...)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // handled is the line as slog writes it: the format that readers of the log were promised.
@@ -46,7 +48,7 @@ func TestTheEncoderWritesWhatSlogWould(t *testing.T) {
 		l := line{
 			at: at.Add(time.Duration(i) * 1_234_567), requestID: s, service: next(1), host: next(2), method: next(3), path: next(4), route: next(5),
 			status: 100 + i, decision: next(6), reason: next(7), guard: next(8), issuer: next(9), subject: next(10), client: next(11),
-			scopes: "a.b c.d", missing: []string{next(12), next(13)}, acr: next(14), authAge: int64(i) - 1, anonymous: i%2 == 0, policy: next(15), rule: next(16),
+			scopes: []string{"a.b", s}, accepted: policy.GuardRules(i) & policy.Waivable, missing: []string{next(12), next(13)}, acr: next(14), authAge: int64(i) - 1, anonymous: i%2 == 0, hash: next(15), rule: next(16),
 			claims:    []claim{{"a" + s, next(1)}, {"b", []any{next(2), json.Number("12e-3"), true, nil, map[string]any{"x": s}, []any{next(3), []any{}}}}},
 			candidate: next(3), candidateReason: next(4), candidateMissing: []string{next(5), next(6)}, candidatePolicy: next(7), candidateRule: next(8),
 			took: time.Duration(i) * 123_456_789, upstream: time.Duration(i), bytesIn: int64(i), bytesOut: math.MaxInt64, sampled: 1,
@@ -89,8 +91,8 @@ func FuzzTheEncoderWritesWhatSlogWould(f *testing.F) {
 		l := line{
 			at: time.Unix(n%(1<<37), took&0x3fffffff).UTC(), requestID: a, service: b, host: a, method: b, path: b, route: a, status: int(n), decision: a,
 			reason: b, guard: a, issuer: a, subject: b, client: a, missing: []string{a, b}, acr: b, authAge: n, anonymous: n&1 == 0,
-			policy: a, rule: b, took: time.Duration(took), upstream: time.Duration(n), bytesIn: n, bytesOut: took, sampled: n,
-			scopes: strings.Join(strings.Fields(a), " "), candidate: b, candidateReason: a, candidateMissing: []string{b, a}, candidatePolicy: a, candidateRule: b,
+			hash: a, rule: b, took: time.Duration(took), upstream: time.Duration(n), bytesIn: n, bytesOut: took, sampled: n,
+			scopes: strings.Fields(a), accepted: policy.GuardRules(n) & policy.Waivable, candidate: b, candidateReason: a, candidateMissing: []string{b, a}, candidatePolicy: a, candidateRule: b,
 		}
 		if y := l.at.Year(); y < 0 || y > 9999 {
 			l.at = time.Unix(0, 0) // no clock shows such a year

@@ -3,27 +3,30 @@ package sidecar
 import (
 	"log/slog"
 	"math"
-	"strings"
 	"time"
+
+	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // line is one line of the decision log. Its strings may stand in a buffer that is used again
 // once the exchange has ended, so that a line is written on the request's goroutine or never.
 type line struct {
-	at                              time.Time
-	requestID, service, host        string
-	method, path, route             string
-	status                          int
-	decision, reason, guard         string
-	issuer, subject, client, scopes string // scopes are separated by spaces
-	missing                         []string
-	claims                          []claim
-	authAge                         int64 // whole seconds, negative where unknown
-	acr                             string
-	anonymous                       bool
-	policy, rule                    string
-	took, upstream                  time.Duration
-	bytesIn, bytesOut, sampled      int64
+	at                         time.Time
+	requestID, service, host   string
+	method, path, route        string
+	status                     int
+	decision, reason, guard    string
+	accepted                   policy.GuardRules
+	issuer, subject, client    string
+	scopes                     []string // as the token has them
+	missing                    []string
+	claims                     []claim
+	authAge                    int64 // whole seconds, rounded up; negative where unknown
+	acr                        string
+	anonymous                  bool
+	hash, rule                 string // of the policy; file and line
+	took, upstream             time.Duration
+	bytesIn, bytesOut, sampled int64
 
 	// Of a request that the candidate policy decides otherwise; candidate is "" for all others,
 	// whose lines then have none of these keys.
@@ -32,7 +35,7 @@ type line struct {
 	candidatePolicy, candidateRule string
 }
 
-// claim is one that the service's policy reads, as the token has it.
+// claim is one that the service's policy reads, as the token has it; nil where it has none.
 type claim struct {
 	name  string
 	value any
@@ -66,16 +69,17 @@ func (l *line) attributes() []slog.Attr {
 		slog.String("decision", l.decision),
 		slog.String("reason", l.reason),
 		slog.String("guard", l.guard),
+		slog.Any("accepted", append([]string{}, l.accepted.Names()...)),
 		slog.String("issuer", l.issuer),
 		slog.String("subject", clip(l.subject, maxLogged)),
 		slog.String("client", clip(l.client, maxLogged)),
-		slog.Any("scopes", strings.Fields(l.scopes)),
+		slog.Any("scopes", append([]string{}, l.scopes...)),
 		slog.Any("missing", append([]string{}, l.missing...)),
 		slog.Any("claims", claims),
 		slog.Any("auth_age", authAge),
 		slog.String("acr", clip(l.acr, maxLogged)),
 		slog.Bool("anonymous", l.anonymous),
-		slog.String("policy", l.policy),
+		slog.String("policy", l.hash),
 		slog.String("rule", l.rule),
 		slog.Float64("duration_ms", milliseconds(l.took)),
 		slog.Float64("upstream_ms", milliseconds(l.upstream)),

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -176,8 +177,9 @@ func (l *line) describe(x *gate.Exchange) {
 		l.missing = x.Decision().Missing()
 	}
 	if s := x.Service(); s != nil {
-		l.policy = s.Policy.Hash()
+		l.hash = s.Policy.Hash()
 	}
+	l.accepted = x.Accepted()
 	if rule := x.Match().Rule; rule != nil {
 		l.rule = rule.Position()
 	}
@@ -191,14 +193,13 @@ func (l *line) identify(x *gate.Exchange, pn *pen) {
 		return
 	}
 	l.issuer, l.subject, l.client, l.acr = t.Issuer, t.Subject, t.Client, t.ACR
-	l.scopes = x.Held()
-	if !t.AuthTime.IsZero() {
-		l.authAge = int64(max(0, x.Started().Sub(t.AuthTime)-t.Skew()) / time.Second)
+	l.scopes = t.Scopes
+	if age, known := x.AuthAge(); known {
+		// Up, so that a limit of whole seconds is exceeded in the log where it was in fact.
+		l.authAge = int64((age + time.Second - 1) / time.Second)
 	}
 	for _, name := range x.Service().Meter.(*meter).claims {
-		if v := policy.Claim(x.Claims(), name); v != nil {
-			pn.claims = append(pn.claims, claim{name, v})
-		}
+		pn.claims = append(pn.claims, claim{name, policy.Claim(x.Claims(), name)})
 	}
 	l.claims = pn.claims
 }
@@ -245,9 +246,10 @@ const (
 	deny  = "deny"
 )
 
-// methodOf is the method as it was received, unless it was not even one.
+// methodOf is the method that was judged: the one received, or the overriding one where the
+// route accepts that; nothing where it was not even a method.
 func methodOf(x *gate.Exchange) string {
-	if m := x.Request().Method; m != "" {
+	if m := cmp.Or(x.Method(), x.Request().Method); m != "" {
 		return m
 	}
 	m := x.In().Method

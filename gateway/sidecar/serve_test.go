@@ -139,7 +139,7 @@ func TestLogContract(t *testing.T) {
 	w.get(w.data+"/billing/a%2Fb/invoices", token)
 	w.eventually("six lines", func() bool { return len(w.log.lines(t)) == 6 })
 
-	keys := strings.Fields("time msg request_id service host method path route status decision reason guard issuer subject client scopes missing claims " +
+	keys := strings.Fields("time msg request_id service host method path route status decision reason guard accepted issuer subject client scopes missing claims " +
 		"auth_age acr anonymous policy rule duration_ms upstream_ms bytes_in bytes_out sampled")
 	slices.Sort(keys)
 	for _, line := range w.log.lines(t) {
@@ -160,7 +160,7 @@ func TestLogContract(t *testing.T) {
 	check(lines[0], map[string]any{
 		"service": "example_service", "host": u.Host, "method": "GET", "path": "/billing/acme/invoices", "route": "/billing/{org}/invoices",
 		"status": 200.0, "decision": "allow", "reason": "allowed", "issuer": w.issuer.URL, "subject": "ann", "client": "cli",
-		"scopes": []any{"example_service.billing.read"}, "missing": []any{}, "claims": map[string]any{"org_id": "acme"},
+		"scopes": []any{"example_service.billing.read", "other.scope"}, "accepted": []any{}, "missing": []any{}, "claims": map[string]any{"org_id": "acme"},
 		"acr": "urn:mfa", "anonymous": false, "sampled": 1.0, "bytes_in": 0.0, "bytes_out": float64(len("service: ")),
 	})
 	if age, ok := lines[0]["auth_age"].(float64); !ok || age < 560 || age > 600 {
