@@ -125,6 +125,8 @@ var rooms = []struct {
 	{"gateway/token", []string{"gateway/policy", "gateway/gate", "gateway/dataport", "gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "verifying tokens and judging requests do not know each other"},
 	{"gateway/gate", []string{"gateway/dataport", "gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "the gate knows no server, so that a second lane can stand beside the first"},
 	{"gateway/dataport", []string{"gateway/policy", "gateway/token", "gateway/gate", "gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "the data port knows sockets, not requests"},
+	{"gateway/decisions", []string{"gateway"}, "reading the log knows its lines, and no policy"},
+	{"gateway/replay", []string{"gateway/sidecar", "gateway/proxy", "gateway/fastlane", "gateway/dataport", "gateway/token"}, "a replay asks policies about lines, and starts no gateway"},
 	{"gateway/proxy", []string{"gateway/sidecar", "gateway/fastlane"}, "lanes are below the sidecar and do not know each other"},
 	{"gateway/fastlane", []string{"gateway/sidecar", "gateway/proxy"}, "lanes are below the sidecar and do not know each other"},
 }

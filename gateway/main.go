@@ -26,6 +26,7 @@ type commands struct {
 	Can      canCmd      `cmd:"" help:"Show everything that a token may do."`
 	Who      whoCmd      `cmd:"" help:"Show the smallest sets of scopes that may make a request."`
 	Probe    probeCmd    `cmd:"" help:"Ask a running service how it reads paths, and whether that leaves the policy open."`
+	Replay   replayCmd   `cmd:"" help:"Ask a candidate policy what it would have said to recorded requests."`
 	Routes   routesCmd   `cmd:"" help:"Show a policy as a table of paths, methods and what they need."`
 	OpenAPI  openapiCmd  `cmd:"" name:"openapi" help:"Draft a policy from an OpenAPI document, or show where the two disagree."`
 	Health   healthCmd   `cmd:"" help:"Ask a running gateway whether it is ready; for container health checks."`

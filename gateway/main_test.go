@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -33,6 +35,7 @@ func TestMain(m *testing.M) {
 //	admin-port STATUS BODY  answers every request so on an address that it puts into $ADMIN
 //	paste PATH FILE         appends a string of the JSON object on standard output to a file
 //	loose-service PATH…     answers these paths without regard to case on an address that it puts into $SERVICE
+//	pack FILE GZIP          packs a file with gzip
 //	mint CLAIMS TOKEN JWKS  writes a signed token with these claims, and its key, into two files
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -44,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"paste":      paste,
 			"admin-port": adminPort,
 			"mint":       mint,
+			"pack":       pack,
 
 			"loose-service": looseService,
 		},
@@ -140,6 +144,15 @@ func looseService(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 	ts.Defer(server.Close)
 	ts.Setenv("SERVICE", server.URL)
+}
+
+func pack(ts *testscript.TestScript, _ bool, args []string) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Check(w.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), packed.Bytes(), 0o600))
 }
 
 func mint(ts *testscript.TestScript, _ bool, args []string) {

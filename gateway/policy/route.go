@@ -146,6 +146,17 @@ func (r *Rule) Requirement() string { return r.text }
 // Public reports whether the rule asks for nothing.
 func (r *Rule) Public() bool { return r.access == toEveryone }
 
+// Claims lists the claims that the rule reads, by their names as written, each once.
+func (r *Rule) Claims() []string {
+	var names []string
+	for i := range r.conditions {
+		if c := &r.conditions[i]; c.kind == onClaim && !slices.Contains(names, c.claim) {
+			names = append(names, c.claim)
+		}
+	}
+	return names
+}
+
 // Closed reports whether the rule lets nobody in.
 func (r *Rule) Closed() bool { return r.access == toNobody }
 

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+)
+
+// What the README shows of a command is what a script has seen it print.
+func TestReadmeShowsWhatScriptsSaw(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []struct{ script, golden string }{
+		{"replay.txtar", "candidate.txt"},
+	} {
+		script, err := txtar.ParseFile("testdata/script/" + shown.script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, f := range script.Files {
+			if f.Name != shown.golden {
+				continue
+			}
+			found = true
+			text := strings.ReplaceAll("    "+strings.TrimRight(string(f.Data), "\n"), "\n", "\n    ")
+			text = strings.ReplaceAll(text, "\n    \n", "\n\n")
+			if !strings.Contains(string(readme), text) {
+				t.Errorf("README.md does not show %s of %s:\n%s", shown.golden, shown.script, text)
+			}
+		}
+		if !found {
+			t.Errorf("%s has no file %s", shown.script, shown.golden)
+		}
+	}
+}
