@@ -26,7 +26,7 @@ func logFile(b *testing.B, lines int) string {
 	}
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
-	r := newRecorded(b, 1, w)
+	r := newRecorded(b, 1, "", w)
 	type done struct {
 		x       *gate.Exchange
 		outcome gate.Outcome
