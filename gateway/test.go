@@ -10,11 +10,14 @@ import (
 	"github.com/scopegate/scopegate/gateway/policy"
 )
 
-// testCmd asks policies what their personas expect. It exits with 1 when an expectation fails or
-// coverage is below --fail-under, and with 2 when a file cannot be used.
+// testCmd asks policies what their personas expect, and with --mutate whether they would notice
+// mistakes. It exits with 1 when an expectation fails, coverage is below --fail-under or the score
+// below --min-score, and with 2 when a file cannot be used.
 type testCmd struct {
 	Format    string   `enum:"text,json,junit,github" default:"text" help:"How to print: ${enum}."`
 	FailUnder float64  `placeholder:"PERCENT" help:"Fail when the personas cover less than this."`
+	Mutate    bool     `help:"Weaken every rule in turn, and show which of that no persona notices."`
+	MinScore  float64  `placeholder:"PERCENT" help:"Fail when the personas notice less of that than this. Implies --mutate."`
 	Files     []string `arg:"" name:"file" help:"Policies, *.test.yaml files, or folders of them. Beside a policy its *.test.yaml files are run too."`
 }
 
@@ -24,18 +27,22 @@ type tested struct {
 	policy *policy.Policy
 	tests  []policy.Tests
 	report policy.Report
+
+	mutation policy.Mutation // zero without --mutate
 }
 
 // Run runs all tests and prints one report.
 func (c *testCmd) Run(a *app) error {
-	if !(c.FailUnder >= 0 && c.FailUnder <= 100) { // not a number is neither
-		return fail(exitUsage, "--fail-under is a share in percent, from 0 to 100", "")
+	for flag, share := range map[string]float64{"--fail-under": c.FailUnder, "--min-score": c.MinScore} {
+		if !(share >= 0 && share <= 100) { // not a number is neither
+			return fail(exitUsage, flag+" is a share in percent, from 0 to 100", "")
+		}
 	}
 	plan := &testPlan{app: a, byPath: map[string]*tested{}}
 	if err := plan.gather(c.Files); err != nil {
 		return err
 	}
-	run := testRun{policies: plan.order, failUnder: c.FailUnder}
+	run := testRun{policies: plan.order, failUnder: c.FailUnder, minScore: c.MinScore, mutated: c.Mutate || c.MinScore > 0}
 	for _, t := range plan.order {
 		t.report = t.policy.Test(t.tests...)
 		failed := len(t.report.Failed())
@@ -44,10 +51,13 @@ func (c *testCmd) Run(a *app) error {
 		run.covered += t.report.Coverage.Covered
 		run.total += t.report.Coverage.Total
 	}
+	if run.mutated {
+		run.mutate(a)
+	}
 	if err := run.write(a, c.Format); err != nil {
 		return err
 	}
-	if run.failed > 0 || run.tooLittle() {
+	if run.failed > 0 || run.tooLittle() || run.tooWeak() {
 		return quietly(exitFailed)
 	}
 	return nil
@@ -55,10 +65,13 @@ func (c *testCmd) Run(a *app) error {
 
 // testRun is the whole result.
 type testRun struct {
-	policies       []*tested
-	passed, failed int
-	covered, total int
-	failUnder      float64
+	policies         []*tested
+	passed, failed   int
+	covered, total   int
+	failUnder        float64
+	mutated          bool
+	killed, survived int
+	minScore         float64
 }
 
 // tooLittle compares without rounding.

@@ -61,6 +61,9 @@ func (r *testRun) writeJUnit(w io.Writer) error {
 		suite.Cases = []junitCase{one}
 		all.Suites = append(all.Suites, suite)
 	}
+	if r.mutated {
+		all.Suites = append(all.Suites, r.junitMutants())
+	}
 	for _, s := range all.Suites {
 		all.Tests, all.Failures = all.Tests+s.Tests, all.Failures+s.Failures
 	}
@@ -113,11 +116,19 @@ func (r *testRun) writeGitHub(w io.Writer) {
 				rule.Method()+" "+rule.Route().Template()+": "+strings.Join(said, "; ")+
 					"\nThis would cover it, below `personas:`:\n"+policy.YAML(proposed[rule]))
 		}
+		t.annotateSurvivors(w)
 	}
 	if r.tooLittle() {
 		annotate(w, "error", r.policies[0].file, 0, 0, "policy coverage", r.shortfall())
 	}
-	fmt.Fprintf(w, "%d passed, %d failed, coverage %d of %d, %s\n", r.passed, r.failed, r.covered, r.total, percent(r.covered, r.total))
+	if r.tooWeak() {
+		annotate(w, "error", r.policies[0].file, 0, 0, "policy mutants", r.weakness())
+	}
+	fmt.Fprintf(w, "%d passed, %d failed, coverage %d of %d, %s", r.passed, r.failed, r.covered, r.total, percent(r.covered, r.total))
+	if r.mutated {
+		fmt.Fprintf(w, ", mistakes noticed %d of %d, %s", r.killed, r.killed+r.survived, percent(r.killed, r.killed+r.survived))
+	}
+	fmt.Fprintln(w)
 }
 
 // byRule takes the proposed personas apart: for each rule those that ask for it, with nothing but

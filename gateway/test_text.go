@@ -14,6 +14,7 @@ type testResult struct {
 	Failed   int            `json:"failed"`
 	Failures []testFailure  `json:"failures"`
 	Coverage testCoverage   `json:"coverage"`
+	Mutants  *testMutants   `json:"mutants,omitempty"` // with --mutate
 	Policies []testedPolicy `json:"policies"`
 }
 
@@ -40,7 +41,7 @@ type testCoverage struct {
 }
 
 // testedPolicy is the result of one policy. Personas is YAML to paste below `personas:`, which
-// covers what is missing.
+// covers what is missing and, with --mutate, notices what survived.
 type testedPolicy struct {
 	File     string       `json:"file"`
 	Service  string       `json:"service"`
@@ -50,6 +51,7 @@ type testedPolicy struct {
 	Failed   int          `json:"failed"`
 	Coverage testCoverage `json:"coverage"`
 	Missing  []testGap    `json:"missing"`
+	Mutants  *testMutants `json:"mutants,omitempty"`
 	Personas string       `json:"personas"`
 }
 
@@ -66,11 +68,17 @@ type testGap struct {
 func (r *testRun) result() testResult {
 	out := testResult{Passed: r.passed, Failed: r.failed, Failures: []testFailure{}, Policies: []testedPolicy{},
 		Coverage: coverageOf(&policy.Coverage{Covered: r.covered, Total: r.total})}
+	if r.mutated {
+		out.Mutants = r.mutants()
+	}
 	for _, t := range r.policies {
 		failed := t.report.Failed()
 		one := testedPolicy{File: t.file, Service: t.policy.Service(), Policy: t.policy.Hash(), Tests: []string{},
 			Failed: len(failed), Passed: len(t.report.Outcomes) - len(failed), Missing: []testGap{},
-			Coverage: coverageOf(&t.report.Coverage), Personas: policy.YAML(t.report.Coverage.Proposed)}
+			Coverage: coverageOf(&t.report.Coverage), Personas: policy.YAML(r.proposed(t))}
+		if r.mutated {
+			one.Mutants = t.mutants()
+		}
 		for _, tests := range t.tests {
 			one.Tests = append(one.Tests, tests.File)
 		}
@@ -156,21 +164,41 @@ func (r *testRun) print(a *app) {
 	}
 	for _, t := range r.policies {
 		t.printGaps(a)
+		t.printSurvivors(a)
+		t.printProposal(a, r.proposed(t))
 	}
 	var rows [][]string
 	for _, t := range r.policies {
 		failed, c := len(t.report.Failed()), t.report.Coverage
-		rows = append(rows, []string{t.file, fmt.Sprintf("%d passed", len(t.report.Outcomes)-failed), fmt.Sprintf("%d failed", failed),
-			fmt.Sprintf("coverage %d of %d, %s", c.Covered, c.Total, percent(c.Covered, c.Total))})
+		rows = append(rows, r.sumRow(t.file, len(t.report.Outcomes)-failed, failed, c.Covered, c.Total, t.mutation.Killed, len(t.mutation.Survivors)))
 	}
 	if len(rows) > 1 {
-		rows = append(rows, []string{"together", fmt.Sprintf("%d passed", r.passed), fmt.Sprintf("%d failed", r.failed),
-			fmt.Sprintf("coverage %d of %d, %s", r.covered, r.total, percent(r.covered, r.total))})
+		rows = append(rows, r.sumRow("together", r.passed, r.failed, r.covered, r.total, r.killed, r.survived))
 	}
 	writeTable(a.stdout, "", rows)
 	if r.tooLittle() {
 		a.printf("FAILED: %s\n", r.shortfall())
 	}
+	if r.tooWeak() {
+		a.printf("FAILED: %s\n", r.weakness())
+	}
+}
+
+func (r *testRun) sumRow(name string, passed, failed, covered, total, killed, survived int) []string {
+	row := []string{name, fmt.Sprintf("%d passed", passed), fmt.Sprintf("%d failed", failed),
+		fmt.Sprintf("coverage %d of %d, %s", covered, total, percent(covered, total))}
+	if r.mutated {
+		row = append(row, fmt.Sprintf("mistakes noticed %d of %d, %s", killed, killed+survived, percent(killed, killed+survived)))
+	}
+	return row
+}
+
+// proposed are the personas that would close everything that was looked for.
+func (r *testRun) proposed(t *tested) []policy.Persona {
+	if r.mutated {
+		return t.mutation.Proposed
+	}
+	return t.report.Coverage.Proposed
 }
 
 func (r *testRun) shortfall() string {
@@ -194,9 +222,24 @@ func (t *tested) printGaps(a *app) {
 		rows = append(rows, row)
 	}
 	writeTable(a.stdout, "  ", rows)
+	a.printf("\n")
+}
+
+// printProposal shows what to paste, and where.
+func (t *tested) printProposal(a *app, personas []policy.Persona) {
+	if len(personas) == 0 {
+		return
+	}
 	where, head := "below `personas:`, in "+t.file+" or in a *.test.yaml beside it", ""
 	if len(t.policy.Personas()) == 0 {
 		where, head = "at the end of "+t.file, "personas:\n"
 	}
-	a.printf("\nThese personas would cover it. Paste them %s:\n\n%s%s\n", where, head, policy.YAML(t.report.Coverage.Proposed))
+	does := "cover it"
+	if len(t.mutation.Survivors) > 0 {
+		does = "notice it"
+		if len(t.report.Coverage.Gaps) > 0 {
+			does = "cover and notice all of it"
+		}
+	}
+	a.printf("These personas would %s. Paste them %s:\n\n%s%s\n", does, where, head, policy.YAML(personas))
 }

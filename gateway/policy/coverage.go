@@ -142,10 +142,10 @@ func (b bitset) plus(o bitset) bitset {
 
 func (b bitset) equals(o bitset) bool { return b.within(o) && o.within(b) }
 
-// measure compares what was shown with what there is to show. taken are the
-// names that a proposed persona must not have.
-func (c *cover) measure(taken map[string]bool) Coverage {
-	m := meter{cover: c, proposer: newProposer(c.policy, taken)}
+// measure compares what was shown with what there is to show, and proposes what
+// is missing.
+func (c *cover) measure(pr *proposer) Coverage {
+	m := meter{cover: c, proposer: pr}
 	for _, route := range c.policy.routes {
 		for _, rule := range route.rules {
 			m.rule(rule)

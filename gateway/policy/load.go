@@ -129,6 +129,7 @@ func (r *reader) vocabulary(p *Policy, n *yaml.Node) map[string]*yaml.Node {
 		v.words = append(v.words, e.key.Value)
 		v.index[e.key.Value] = i
 		where[e.key.Value] = e.key
+		p.lines = append(p.lines, e.key.Line)
 	}
 	p.abouts = make([]string, len(declared))
 	implied := make([][]implication, len(declared))

@@ -14,6 +14,7 @@ type Policy struct {
 	hash       string
 	vocabulary *vocabulary
 	abouts     []string // descriptions, by number of the scope
+	lines      []int    // where scopes are declared, by their number
 	routes     []*Route // sorted by template
 	root       *node
 	personas   []Persona

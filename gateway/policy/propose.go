@@ -101,8 +101,9 @@ func newProposer(p *Policy, taken map[string]bool) *proposer {
 	return &proposer{policy: p, taken: taken, index: map[string]*Persona{}}
 }
 
-// add lets a persona expect a request to be allowed, or not.
-func (pr *proposer) add(persona *Persona, req *Request, allow bool) {
+// add lets a persona expect a request to be allowed, or not. It returns the
+// persona with this expectation alone.
+func (pr *proposer) add(persona *Persona, req *Request, allow bool) *Persona {
 	key := strings.Join(persona.token(), "\n")
 	known := pr.index[key]
 	if known == nil {
@@ -112,13 +113,18 @@ func (pr *proposer) add(persona *Persona, req *Request, allow bool) {
 		pr.order = append(pr.order, known)
 	}
 	e := Expectation{Request: req.Method + " " + req.Path, Method: req.Method, Target: req.Path}
+	alone := *known
+	alone.Allow, alone.Deny = nil, nil
 	list := &known.Deny
 	if allow {
-		list = &known.Allow
+		list, alone.Allow = &known.Allow, []Expectation{e}
+	} else {
+		alone.Deny = []Expectation{e}
 	}
 	if n := len(*list); n == 0 || (*list)[n-1] != e { // rules come one by one, so a repeated request is the last
 		*list = append(*list, e)
 	}
+	return &alone
 }
 
 // name finds a name that is not taken.

@@ -86,6 +86,10 @@ type Outcome struct {
 	// Decision is the answer. For a request without one reading it holds
 	// nothing but a reason.
 	Decision Decision
+
+	who     *Persona
+	caller  *Caller
+	request *Request // nil for a request without one reading
 }
 
 // Passed reports whether the persona gets what it should, for the reason that
@@ -121,6 +125,8 @@ type Report struct {
 	// Outcomes are those of all expectations, in the order of the files.
 	Outcomes []Outcome
 	Coverage Coverage
+
+	proposer *proposer
 }
 
 // Failed lists the outcomes that are not as expected.
@@ -150,8 +156,8 @@ func (p *Policy) Test(tests ...Tests) Report {
 				want         bool
 			}{{persona.Allow, true}, {persona.Deny, false}} {
 				for _, e := range list.expectations {
-					o := Outcome{File: file.File, Persona: persona.Name, Expectation: e, Want: list.want}
-					o.Decision = p.decideTarget(e.Method, e.Target, caller)
+					o := Outcome{File: file.File, Persona: persona.Name, Expectation: e, Want: list.want, who: persona, caller: caller}
+					p.answer(&o)
 					if o.Passed() {
 						cover.observe(&o.Decision)
 					}
@@ -160,18 +166,21 @@ func (p *Policy) Test(tests ...Tests) Report {
 			}
 		}
 	}
-	report.Coverage = cover.measure(names)
+	report.proposer = newProposer(p, names)
+	report.Coverage = cover.measure(report.proposer)
 	return report
 }
 
-// decideTarget decides about a request line as a client would send it. A target
+// answer decides about a request line as a client would send it. A target
 // without one reading is denied for what the guard says.
-func (p *Policy) decideTarget(method, target string, c *Caller) Decision {
-	req, err := NewRequest(&Received{Method: method, Target: target, Hosts: []string{"localhost"}, ProtoMajor: 1, ProtoMinor: 1})
+func (p *Policy) answer(o *Outcome) {
+	req, err := NewRequest(&Received{Method: o.Method, Target: o.Target, Hosts: []string{"localhost"}, ProtoMajor: 1, ProtoMinor: 1})
 	if refused, ok := err.(*GuardError); ok {
-		return Decision{Reason: refused.Reason, Match: Match{Reason: refused.Reason, Guard: refused.Rule}, policy: p}
+		o.Decision = Decision{Reason: refused.Reason, Match: Match{Reason: refused.Reason, Guard: refused.Rule}, policy: p}
+		return
 	}
-	return p.Decide(&req, c)
+	o.request = &req
+	o.Decision = p.Decide(&req, o.caller)
 }
 
 // sentence joins a list for a sentence: "a", "a and b", "a, b and c".

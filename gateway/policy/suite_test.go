@@ -133,26 +133,7 @@ GET /{p}/{q} denied
 // be left; and again where half of the proposal stands already.
 func TestPastingTheProposalCoversEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		src := "version: 1\nservice: s\n" + vocabulary + "routes:\n"
-		for i, r := range drawRoutes(t) {
-			src += fmt.Sprintf("  /%s:\n", strings.Join(r, "/"))
-			for j, method := range []string{"GET", "HEAD", "ANY"} {
-				if j > 0 && rapid.IntRange(0, 2).Draw(t, "more") > 0 {
-					continue
-				}
-				rule := drawRule(t, 0)
-				if names(r) {
-					rule = strings.ReplaceAll(rule, "{org}", strings.Trim(r[place(r)], "{}"))
-					rule = strings.ReplaceAll(rule, `"`+strings.Trim(r[place(r)], "{}")+`"`, `"`+r[place(r)]+`"`)
-				} else {
-					rule = strings.ReplaceAll(rule, `"{org}"`, "x")
-				}
-				if i%4 == 3 {
-					rule = rapid.SampledFrom([]string{"public", "authenticated", "nobody"}).Draw(t, "word")
-				}
-				src += "    " + method + ": " + rule + "\n"
-			}
-		}
+		src := drawPolicy(t)
 		p := load(t, src)
 		first := p.Test()
 		proposed := first.Coverage.Proposed
@@ -251,9 +232,8 @@ func TestSuites(t *testing.T) {
 	}
 }
 
-// BenchmarkSuite runs 5,000 expectations over 1,000 routes and measures what
-// they cover, loading included: the promise is well under two seconds.
-func BenchmarkSuite(b *testing.B) {
+// manyPersonas is a policy of 1,000 routes and 5,000 expectations.
+func manyPersonas() []byte {
 	var routes, personas strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&routes, "  /svc%d/{id}/items: { GET: s%d, POST: { all: [s%d, s%d] } }\n", i, i%50, i%50, (i+1)%50)
@@ -271,7 +251,13 @@ func BenchmarkSuite(b *testing.B) {
 		}
 		personas.WriteString("]\n")
 	}
-	src := []byte("version: 1\nservice: s\nscopes:\n" + scopes.String() + "routes:\n" + routes.String() + "personas:\n" + personas.String())
+	return []byte("version: 1\nservice: s\nscopes:\n" + scopes.String() + "routes:\n" + routes.String() + "personas:\n" + personas.String())
+}
+
+// BenchmarkSuite runs 5,000 expectations over 1,000 routes and measures what
+// they cover, loading included: the promise is well under two seconds.
+func BenchmarkSuite(b *testing.B) {
+	src := manyPersonas()
 	for b.Loop() {
 		p, findings := policy.Load("p", src)
 		if p == nil {
