@@ -35,6 +35,7 @@ var kinds = []policy.Kind{
 	{ID: idNoTokens, Doc: "a policy that asks for tokens where no issuer is configured"},
 	{ID: idCORS, Doc: "cors that would give credentials to any page"},
 	{ID: idLanes, Doc: "services that want their connections read by different lanes"},
+	{ID: idCandidate, Doc: "a candidate that cannot be a policy of its service"},
 
 	{ID: idAudienceAny, Doc: "tokens are taken whomever they are meant for"},
 	{ID: idKeepHeaders, Doc: "a header that is passed on although it is removed by default"},
@@ -44,4 +45,5 @@ var kinds = []policy.Kind{
 	{ID: idRestart, Doc: "a change that a reload cannot make"},
 	{ID: idWideOrigin, Doc: "cors with credentials for pages that others can write"},
 	{ID: idCORSUseless, Doc: "cors and the policy do not fit together"},
+	{ID: idNoCandidate, Doc: "a candidate whose file is not there"},
 }
