@@ -160,6 +160,20 @@ func TestARuleWithTooManyWaysStillProposesASetThatDoes(t *testing.T) {
 	}
 }
 
+// A large policy may be remarked upon at each of its routes, and is usable all
+// the same.
+func TestAThousandRemarksAreNoFault(t *testing.T) {
+	var src strings.Builder
+	src.WriteString("version: 1\nservice: s\nroutes:\n")
+	for i := range 3000 {
+		fmt.Fprintf(&src, "  /r%d: { GET: authenticated }\n", i)
+	}
+	p, findings := policy.Load("p", []byte(src.String()))
+	if p == nil || len(findings) != 1001 || findings[1000].ID != "SG030" && findings[0].ID != "SG030" {
+		t.Errorf("loaded: %v, %d findings", p != nil, len(findings))
+	}
+}
+
 // Findings go to terminals and to the logs of build servers, which obey escape
 // sequences and take lines that begin with :: or ## as commands.
 func TestFindingsAreOneBoundedLineEach(t *testing.T) {

@@ -133,7 +133,7 @@ func trivial(op byte, f, g function) (result function, ok bool) {
 }
 
 // least returns the atoms that are true where the function is, of all such sets
-// one of the least weight. The function must not be never.
+// one of the least weight, and of those one with early atoms. The function must not be never.
 func (d *diagram) least(f function, weight []int64) []int32 {
 	costs := map[function]int64{always: 0, never: math.MaxInt64}
 	var cost func(f function) int64
@@ -152,7 +152,7 @@ func (d *diagram) least(f function, weight []int64) []int32 {
 	var out []int32
 	for f != always {
 		b := d.nodes[f]
-		if cost(b.low) == cost(f) {
+		if cost(b.high) == math.MaxInt64 || cost(b.low) < cost(b.high)+weight[b.atom] {
 			f = b.low
 		} else {
 			out = append(out, b.atom)

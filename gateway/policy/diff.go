@@ -14,7 +14,8 @@ type Change struct {
 	// Old and New are what the two policies say to the witness.
 	Old, New Answer
 	// Methods are those for which the same two rules answer, the witness's first;
-	// ANY stands for every method that neither path names.
+	// ANY stands for every method that neither path names. What the guard lets
+	// through or a path may switch to is one change, with one method.
 	Methods []string
 	// Received is the witness's request as a client would send it, and Request
 	// its reading. Both are zero, as are the routes, in the change that stands for

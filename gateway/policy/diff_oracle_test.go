@@ -19,7 +19,7 @@ import (
 // kinds that were seen, and no other.
 func TestDiffIsBruteForce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		d := drawer{t}
+		d := drawer{t, rapid.IntRange(0, 4).Draw(t, "extras") == 0}
 		old := d.policy("old", nil)
 		new := d.policy("new", old)
 		checkDiff(t, old.load(t), new.load(t), old.src+"\n"+new.src)
@@ -83,7 +83,7 @@ func checkDiff(t *rapid.T, old, new *policy.Policy, src string) {
 }
 
 func pairingOf(x *policy.Change) pairing {
-	if x.Exception != 0 && x.Exception != policy.RuleEmptySegment || x.Upgrade != "" {
+	if x.Exception != 0 || x.Upgrade != "" {
 		return pairing{oldRoute: x.Old.Route, newRoute: x.New.Route, exception: x.Exception, upgrade: x.Upgrade}
 	}
 	return pairing{old: x.Old.Rule, new: x.New.Rule}
@@ -116,52 +116,120 @@ func checkWitness(t *rapid.T, old, new *policy.Policy, x *policy.Change, src str
 		before.Allow = before.Allow && before.Match.Route.Upgrade(x.Upgrade)
 		after.Allow = after.Allow && after.Match.Route.Upgrade(x.Upgrade)
 	}
+	if x.Exception == policy.RuleQueryToken {
+		before.Allow = before.Allow && before.Match.Route.Accepts(x.Exception)
+		after.Allow = after.Allow && after.Match.Route.Accepts(x.Exception)
+	}
 	if widens := x.Kind.Widens(); before.Allow == widens || after.Allow != widens || x.Old.Allow != before.Allow || x.New.Allow != after.Allow {
 		t.Fatalf("%s\n%s, and the witness %s %s %v is answered %s and %s", src, x.Kind, req.Method, req.Path, *x.Who, before.Reason, after.Reason)
 	}
 }
 
+// force is brute force at work.
+type force struct {
+	old, new *policy.Policy
+	callers  [][2]*policy.Caller
+	out      map[pairing]seen
+	done     map[kind]bool
+}
+
+// kind is all that the two answers to a request depend on.
+type kind struct {
+	old, new *policy.Rule
+	pairing
+	bound   string
+	refused [2]bool
+	broken  policy.GuardRules
+}
+
 // bruteForce asks both policies everything.
 func bruteForce(t *rapid.T, old, new *policy.Policy, src string) map[pairing]seen {
-	out := map[pairing]seen{}
-	var callers [][2]*policy.Caller
+	f := force{old: old, new: new, out: map[pairing]seen{}, done: map[kind]bool{}}
 	for _, persona := range allTokens(src) {
-		callers = append(callers, [2]*policy.Caller{persona.Caller(old), persona.Caller(new)})
+		f.callers = append(f.callers, [2]*policy.Caller{persona.Caller(old), persona.Caller(new)})
 	}
-	done := map[string]bool{}
+	extras := strings.Contains(src, "accept:") || strings.Contains(src, "upgrade:")
 	for _, target := range everyPath() {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
-			req, err := policy.NewRequest(&policy.Received{Method: method, Target: target, Hosts: []string{"h"}, ProtoMajor: 1, ProtoMinor: 1})
-			if err != nil {
-				t.Fatal(err)
-			}
-			a, b := old.Match(&req), new.Match(&req)
-			if a.Rule == nil && b.Rule == nil {
+			req := f.ask(t, method, target, "")
+			if !extras {
 				continue
 			}
-			key := pairing{old: a.Rule, new: b.Rule}
-			if at := fmt.Sprintf("%p %p %s", a.Rule, b.Rule, bound(req.Path, a.Rule, b.Rule)); done[at] {
-				continue
-			} else {
-				done[at] = true
+			f.ask(t, method, target+"?access_token=x", "")
+			f.ask(t, "PUT", target, "", method)
+			if method == "GET" {
+				f.ask(t, method, target, "websocket")
 			}
-			s := out[key]
-			for _, c := range callers {
-				before, after := old.Permit(&a, &req, c[0]), new.Permit(&b, &req, c[1])
-				s.before, s.after = s.before || before.Allow, s.after || after.Allow
-				s.wider = s.wider || after.Allow && !before.Allow
-				s.narrower = s.narrower || before.Allow && !after.Allow
+			last := strings.LastIndexByte(target, '/')
+			for _, odd := range []string{"zz%2Fy", "zz%5Cy", "zz;y", "zz%2541"} {
+				f.ask(t, method, strings.Replace(target, "zz", odd, 1), "")
+				f.ask(t, method, target[:last]+"/"+odd, "")
 			}
-			out[key] = s
+			for i := 1; i < len(req.Path); i++ {
+				if req.Path[i] == '/' {
+					f.ask(t, method, target[:i]+"/"+target[i:], "")
+				}
+			}
 		}
 	}
-	return out
+	return f.out
+}
+
+func (f *force) ask(t *rapid.T, method, target, upgrade string, overrides ...string) policy.Request {
+	req, err := policy.NewRequest(&policy.Received{Method: method, Target: target, Hosts: []string{"h"}, ProtoMajor: 1, ProtoMinor: 1, Overrides: overrides})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := f.old.Match(&req), f.new.Match(&req)
+	key, by := f.pairing(&req, &a, &b, upgrade)
+	at := kind{a.Rule, b.Rule, key, bound(req.Path, a.Rule, b.Rule), by, req.Broken}
+	if a.Rule == nil && b.Rule == nil || f.done[at] {
+		return req
+	}
+	f.done[at] = true
+	s := f.out[key]
+	for _, c := range f.callers {
+		before, after := f.old.Permit(&a, &req, c[0]), f.new.Permit(&b, &req, c[1])
+		was, is := before.Allow && !by[0], after.Allow && !by[1]
+		s.before, s.after = s.before || was, s.after || is
+		s.wider = s.wider || is && !was
+		s.narrower = s.narrower || was && !is
+	}
+	f.out[key] = s
+	return req
+}
+
+// pairing says to what a request belongs, and which of the two sides refuses it
+// whatever the policy says.
+func (f *force) pairing(req *policy.Request, a, b *policy.Match, upgrade string) (key pairing, refused [2]bool) {
+	plain := *req
+	plain.Broken = 0
+	old, new := f.old.Match(&plain).Route, f.new.Match(&plain).Route
+	key = pairing{old: a.Rule, new: b.Rule}
+	odd := pairing{oldRoute: old, newRoute: new, upgrade: upgrade, exception: req.Broken.First()}
+	switch {
+	case old == nil || new == nil:
+	case upgrade != "":
+		if refused = [2]bool{!old.Upgrade(upgrade), !new.Upgrade(upgrade)}; refused[0] != refused[1] {
+			return odd, refused
+		}
+		refused = [2]bool{}
+	case req.QueryToken && a.NeedsToken() && b.NeedsToken() && old.Accepts(policy.RuleQueryToken) != new.Accepts(policy.RuleQueryToken):
+		odd.exception = policy.RuleQueryToken
+		return odd, [2]bool{!old.Accepts(policy.RuleQueryToken), !new.Accepts(policy.RuleQueryToken)}
+	case old.Accepts(odd.exception) != new.Accepts(odd.exception):
+		return odd, refused
+	}
+	return key, refused
 }
 
 // bound are the segments of a path that the rules' conditions look at: the
 // drawn patterns call the segment n {xn}.
 func bound(path string, rules ...*policy.Rule) string {
 	var out strings.Builder
+	if !slices.ContainsFunc(rules, func(r *policy.Rule) bool { return r != nil && strings.Contains(r.Requirement(), "{") }) {
+		return ""
+	}
 	for n, segment := range strings.Split(path[1:], "/") {
 		for _, r := range rules {
 			if r != nil && strings.Contains(r.Requirement(), fmt.Sprintf("{x%d}", n)) {
@@ -247,7 +315,10 @@ type drawn struct {
 	src    string
 }
 
-type drawer struct{ t *rapid.T }
+type drawer struct {
+	t      *rapid.T
+	extras bool // routes may have accept: and upgrade:
+}
 
 func (d drawer) pick(what string, from ...string) string {
 	return rapid.SampledFrom(from).Draw(d.t, what)
@@ -292,6 +363,13 @@ func (d drawer) rules(r naiveRoute) string {
 	for _, method := range []string{"GET", "POST", "HEAD", "ANY"} {
 		if out.Len() == 0 && method == "ANY" || d.pick("has "+method, "yes", "no") == "yes" {
 			fmt.Fprintf(&out, "    %s: %s\n", method, d.requirement(r))
+		}
+	}
+	if d.extras && d.pick("extras", "no", "yes") == "yes" {
+		names := policy.Waivable.Names()
+		fmt.Fprintf(&out, "    accept: [%s]\n", strings.Join(rapid.SliceOfNDistinct(rapid.SampledFrom(names), 1, 3, rapid.ID[string]).Draw(d.t, "accept"), ", "))
+		if d.pick("upgrade", "no", "yes") == "yes" {
+			out.WriteString("    upgrade: [websocket]\n")
 		}
 	}
 	return out.String()

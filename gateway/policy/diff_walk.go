@@ -100,8 +100,8 @@ func (r *Route) name() string {
 
 // meet visits two nodes under which patterns meet, and notes the routes that do.
 func (c *comparer) meet(a, b *node) {
-	if a == b && c.sameWords || !c.spend() { // the order of precedence is the same in both
-		return
+	if a == b && c.sameWords || a.longest < b.shortest || b.longest < a.shortest || !c.spend() {
+		return // one subtree in both policies, where the same routes win; or no length in common
 	}
 	if a.route != nil && b.route != nil {
 		c.pair(a.route, b.route)

@@ -19,8 +19,8 @@ import (
 const (
 	maxFileBytes = 4 << 20
 	maxDepth     = 40
-	maxFindings  = 1000
-	maxMessage   = 600 // bytes of a finding's message, and of its hint
+	maxFindings  = 1000 // errors, and as many warnings
+	maxMessage   = 600  // bytes of a finding's message, and of its hint
 	// maxEffort bounds all searches for a nearest word together, in pairs of
 	// bytes compared: they cost the product of unknown words and known ones.
 	maxEffort = 100_000_000
@@ -34,7 +34,7 @@ const (
 type reader struct {
 	file   string
 	found  Findings
-	full   bool
+	count  map[Severity]int
 	effort int // spent on looking for nearest words
 }
 
@@ -44,15 +44,19 @@ func (r *reader) report(n *yaml.Node, id, hint, format string, args ...any) {
 }
 
 func (r *reader) reportAt(line, column int, id, hint, format string, args ...any) {
-	if r.full {
+	severity := severityOf(id)
+	switch n := r.count[severity]; {
+	case n > maxFindings:
 		return
-	}
-	if len(r.found) == maxFindings {
-		r.full = true
+	case n == maxFindings: // as grave as what is left out: a thousand remarks are no fault
 		id, hint, format, args = idTooMany, "", "more than %d findings; the rest is not listed", []any{maxFindings}
 	}
+	if r.count == nil {
+		r.count = map[Severity]int{}
+	}
+	r.count[severity]++
 	r.found = append(r.found, Finding{
-		ID: id, Severity: severityOf(id), File: r.file, Line: max(line, 1), Column: max(column, 1),
+		ID: id, Severity: severity, File: r.file, Line: max(line, 1), Column: max(column, 1),
 		Message: printable(fmt.Sprintf(format, args...)), Hint: printable(hint),
 	})
 }
