@@ -56,6 +56,11 @@ func (a *app) loadPolicy(file string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.parsePolicy(file, src)
+}
+
+// parsePolicy makes a policy of what a file holds, or held in another revision.
+func (a *app) parsePolicy(file string, src []byte) (*policy.Policy, error) {
 	if kindOf(file, src) == configFile {
 		return nil, fail(exitUsage, file+" is a gateway.yaml and no policy", "name one of the files under services: policy: in it")
 	}

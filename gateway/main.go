@@ -25,6 +25,7 @@ type commands struct {
 	Explain  explainCmd  `cmd:"" help:"Show how a policy decides about one request, and why."`
 	Can      canCmd      `cmd:"" help:"Show everything that a token may do."`
 	Who      whoCmd      `cmd:"" help:"Show the smallest sets of scopes that may make a request."`
+	Diff     diffCmd     `cmd:"" help:"Show who may do what under a new policy that they could not under an old one, and the reverse."`
 	Probe    probeCmd    `cmd:"" help:"Ask a running service how it reads paths, and whether that leaves the policy open."`
 	Replay   replayCmd   `cmd:"" help:"Ask a candidate policy what it would have said to recorded requests."`
 	Routes   routesCmd   `cmd:"" help:"Show a policy as a table of paths, methods and what they need."`

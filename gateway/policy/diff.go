@@ -103,8 +103,15 @@ func (c *Comparison) MayWiden() bool {
 // path parameters, spelling of requirements and descriptions make no difference.
 //
 // What a caller is allowed is compared, not how it is refused: one refusal in
-// the place of another is no change.
+// the place of another is no change. One of the two may be nil, a policy that is
+// not there and allows nothing.
 func Compare(old, new *Policy) Comparison {
+	if old == nil {
+		old = nothing(new)
+	}
+	if new == nil {
+		new = nothing(old)
+	}
 	c := newComparer(old, new)
 	c.compare()
 	out := Comparison{Changes: c.changes, Exact: c.exact && c.whole}

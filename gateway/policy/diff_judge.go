@@ -110,7 +110,7 @@ func (c *comparer) methods(m *meeting, req *Request, ask func(method string) (Re
 // asked is a method as it is sent, and the name of what it stands for.
 type asked struct{ sent, name string }
 
-// methodsOf lists the methods that one of two routes names, a method that stands
+// methodsOf lists the methods that one of two routes names, GET first, a method that stands
 // for all others, and HEAD, which goes by one of these unless it is named.
 func methodsOf(old, new *Route) []asked {
 	var named []string
@@ -126,6 +126,9 @@ func methodsOf(old, new *Route) []asked {
 	}
 	slices.Sort(named)
 	named = slices.DeleteFunc(slices.Compact(named), func(m string) bool { return m == "HEAD" })
+	if i := slices.Index(named, "GET"); i > 0 { // the method that everybody can try comes first
+		named = slices.Insert(slices.Delete(named, i, i+1), 0, "GET")
+	}
 	var out []asked
 	for _, m := range named {
 		out = append(out, asked{m, m})

@@ -47,6 +47,13 @@ type meeting struct {
 	at       spot
 }
 
+// nothing stands for a policy that is not there: it has no routes.
+func nothing(like *Policy) *Policy {
+	p := &Policy{service: like.service, vocabulary: like.vocabulary, root: &node{}}
+	p.root.measure()
+	return p
+}
+
 func newComparer(old, new *Policy) *comparer {
 	c := &comparer{old: side{policy: old}, new: side{policy: new}, exact: true, whole: true, meetings: maxMeetings, work: workInAll,
 		verdicts: map[verdictKey]verdict{}, numbers: map[string]int{}}
