@@ -51,9 +51,13 @@ func (x *Exchange) Refuse(ctx context.Context, err error) Answer {
 	case status == http.StatusNoContent:
 		x.answerPreflight(&a)
 		return a
-	case x.fromGRPC():
+	case x.seals():
+		x.sealed = x.service.Sealer.Seal(x.sealed[:0], x, status)
+		a.set(explanationField, x.explanation())
+	}
+	if x.fromGRPC() {
 		x.shareRefusal(&a)
-		a.grpc(v, x.refusal.Reason)
+		a.grpc(v, x.message(v))
 		return a
 	}
 	a.set("Vary", "Accept")
@@ -76,11 +80,19 @@ func (a *Answer) merge(name, value string) {
 }
 
 // grpc makes a trailers-only response of the answer.
-func (a *Answer) grpc(v *verdict, reason Reason) {
+func (a *Answer) grpc(v *verdict, message string) {
 	a.Status, a.Trailers = http.StatusOK, true
 	a.set("Content-Type", "application/grpc")
 	a.set("Grpc-Status", strconv.Itoa(v.grpc))
-	a.set("Grpc-Message", string(reason))
+	a.set("Grpc-Message", message)
+}
+
+// message is the reason's code, or what the bare body says.
+func (x *Exchange) message(v *verdict) string {
+	if x.explains() == ExplainScopes {
+		return string(x.refusal.Reason)
+	}
+	return v.detail
 }
 
 // fromGRPC: the gRPC form answers HTTP/2 POSTs only, so that no browser can be
@@ -103,6 +115,26 @@ func isGRPC(contentType string) bool {
 // none.
 func (x *Exchange) tells() bool {
 	return x.token != nil && x.service.Explain == ExplainScopes
+}
+
+// explains is how much this caller's service tells.
+func (x *Exchange) explains() Explain {
+	if x.service != nil {
+		return x.service.Explain
+	}
+	return x.snapshot.explain
+}
+
+// explanationField carries what was sealed.
+const explanationField = "Scopegate-Explanation"
+
+// seals reports whether the answer carries an explanation for operators. It
+// needs no token: what is wrong with a token is asked most.
+func (x *Exchange) seals() bool { return x.service != nil && x.service.Explain == ExplainSealed }
+
+// explanation is what was sealed; "" where nothing was.
+func (x *Exchange) explanation() string {
+	return unsafe.String(unsafe.SliceData(x.sealed), len(x.sealed))
 }
 
 // quoted escapes a quoted-string (RFC 9110 section 5.6.4): an acr value is any
@@ -179,16 +211,13 @@ type problem struct {
 	MaxAge    int64    `json:"max_age,omitempty"`
 	ACRValues []string `json:"acr_values,omitempty"`
 	Hint      string   `json:"hint,omitempty"`
+	Sealed    string   `json:"sealed,omitempty"` // as in Scopegate-Explanation
 	RequestID string   `json:"request_id"`
 }
 
 func (x *Exchange) writeBody(ctx context.Context, a *Answer, v *verdict) {
-	quiet := x.snapshot.quiet
-	if x.service != nil {
-		quiet = x.service.Explain == ExplainNone
-	}
 	guard := ""
-	if x.refusal.Reason == ReasonAmbiguous && !quiet {
+	if x.refusal.Reason == ReasonAmbiguous && x.explains() != ExplainNone {
 		guard = x.refusal.Guard.String()
 	}
 	detail := v.detail
@@ -199,7 +228,7 @@ func (x *Exchange) writeBody(ctx context.Context, a *Answer, v *verdict) {
 	switch {
 	case x.accepts("application/problem+json"):
 		kind = "application/problem+json"
-		a.Body = marshal(x.problem(ctx, a.Status, detail, guard, quiet))
+		a.Body = marshal(x.problem(ctx, a.Status, detail, guard))
 	case guard == "" && a.Status == v.status:
 		a.Body = v.body
 	default:
@@ -209,12 +238,12 @@ func (x *Exchange) writeBody(ctx context.Context, a *Answer, v *verdict) {
 	a.set("Content-Length", strconv.Itoa(len(a.Body)))
 }
 
-func (x *Exchange) problem(ctx context.Context, status int, detail, guard string, quiet bool) problem {
-	p := problem{Type: "about:blank", Title: title(status), Status: status, Detail: detail, RequestID: x.RequestID()}
-	if quiet {
+func (x *Exchange) problem(ctx context.Context, status int, detail, guard string) problem {
+	p := problem{Type: "about:blank", Title: title(status), Status: status, Detail: detail, Guard: guard, Sealed: x.explanation(), RequestID: x.RequestID()}
+	if x.explains() != ExplainScopes {
 		return p
 	}
-	p.Reason, p.Guard = x.refusal.Reason, guard
+	p.Reason = x.refusal.Reason
 	switch {
 	case x.refusal.Reason == ReasonNoRoute:
 		p.Hint = x.hint(ctx)

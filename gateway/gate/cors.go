@@ -203,12 +203,19 @@ func (x *Exchange) share(expose string, add func(name, value string)) bool {
 	return true
 }
 
-// exposedRefusal lists what a page needs of the gateway's own answers.
-const exposedRefusal = "WWW-Authenticate, Retry-After, Allow, X-Request-Id, Grpc-Status, Grpc-Message"
+// What a page needs of the gateway's own answers.
+const (
+	exposedRefusal = "WWW-Authenticate, Retry-After, Allow, X-Request-Id, Grpc-Status, Grpc-Message"
+	exposedSealed  = exposedRefusal + ", " + explanationField
+)
 
 // shareRefusal lets a page read why it was refused.
 func (x *Exchange) shareRefusal(a *Answer) {
-	if x.shares() {
+	switch {
+	case !x.shares():
+	case x.seals():
+		x.share(exposedSealed, a.merge)
+	default:
 		x.share(exposedRefusal, a.merge)
 	}
 }

@@ -90,6 +90,7 @@ type Exchange struct {
 	// What is used again by the next exchange.
 	fields     []Field // of an answer
 	challenged []byte
+	sealed     []byte
 }
 
 // Outcome is what a lane knows when an exchange is over.
@@ -103,7 +104,7 @@ type Outcome struct {
 
 // Begin readies x for the request in: one clock reading, one snapshot.
 func (g *Gate) Begin(x *Exchange, in *Request) {
-	*x = Exchange{gate: g, in: in, started: time.Now(), snapshot: g.snapshot.Load(), peer: x.peer, fields: x.fields, challenged: x.challenged}
+	*x = Exchange{gate: g, in: in, started: time.Now(), snapshot: g.snapshot.Load(), peer: x.peer, fields: x.fields, challenged: x.challenged, sealed: x.sealed[:0]}
 	x.trusted = x.snapshot.trusts(in.Peer.Addr())
 }
 

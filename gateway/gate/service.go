@@ -8,13 +8,22 @@ import (
 	"github.com/scopegate/scopegate/gateway/token"
 )
 
-// Explain says how much a refusal tells the caller.
+// Explain says how much a refusal tells the caller, the most first.
 type Explain uint8
 
 const (
 	ExplainScopes Explain = iota // scope= of RFC 6750 and the members of RFC 9457
+	ExplainSealed                // the whole reason, but for operators' eyes only ([Sealer])
 	ExplainNone                  // the bare body and challenge
 )
+
+// Sealer explains refusals to a service's operators by way of its callers, who
+// cannot read it. It runs on the request's goroutine.
+type Sealer interface {
+	// Seal appends the explanation of x's refusal, which is answered with status,
+	// to b: visible ASCII that fits a field value.
+	Seal(b []byte, x *Exchange, status int) []byte
+}
 
 // Service is one protected service: its policy and how its requests travel.
 // It must not be changed once it is part of a snapshot.
@@ -28,6 +37,7 @@ type Service struct {
 	Hosts        []string
 	Accept       token.Acceptance
 	Explain      Explain
+	Sealer       Sealer // for ExplainSealed
 	ForwardToken bool
 	HideRoutes   bool
 	// ClaimHeaders are the extra identity fields, in the order of the file.

@@ -16,7 +16,7 @@ type Snapshot struct {
 	exact    map[string]*Service
 	wildcard map[string]*Service // by what follows "*."
 	any      *Service
-	quiet    bool // every service says explain: none; for requests that reach none
+	explain  Explain // the most that any service tells; for requests that reach none
 	proxies  []netip.Prefix
 	claims   map[string]bool // folded claim header names of all services
 }
@@ -32,7 +32,9 @@ func NewSnapshot(services []*Service, v Verifier, trustedProxies []netip.Prefix)
 		wildcard: map[string]*Service{},
 		proxies:  trustedProxies,
 		claims:   map[string]bool{},
-		quiet:    len(services) > 0,
+	}
+	if len(services) > 0 {
+		n.explain = ExplainNone
 	}
 	for _, s := range services {
 		if err := n.index(s); err != nil {
@@ -47,7 +49,7 @@ func NewSnapshot(services []*Service, v Verifier, trustedProxies []netip.Prefix)
 		for _, c := range s.ClaimHeaders {
 			n.claims[Fold(c.Header)] = true
 		}
-		n.quiet = n.quiet && s.Explain == ExplainNone
+		n.explain = min(n.explain, s.Explain)
 	}
 	return n, nil
 }

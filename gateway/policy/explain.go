@@ -38,14 +38,23 @@ func (p *Policy) Explain(req *Request, c *Caller) Explanation {
 			}
 		}
 	}
-	if rule := e.Decision.Match.Rule; rule != nil && e.Decision.Match.NeedsToken() && e.Decision.Reason != ReasonTokenMissing {
-		for i := range rule.conditions {
-			if c := &rule.conditions[i]; e.Decision.met>>i&1 == 0 {
-				e.Unmet = append(e.Unmet, Condition{c.text, c.line, c.column})
-			}
+	e.Unmet = e.Decision.Unmet()
+	return e
+}
+
+// Unmet lists the conditions of the rule that the caller does not fulfil, in the
+// order of the file; none for a decision that did not come to ask for them.
+func (d *Decision) Unmet() []Condition {
+	if d.policy == nil || !d.Match.NeedsToken() || d.Reason == ReasonTokenMissing {
+		return nil
+	}
+	var unmet []Condition
+	for i := range d.Match.Rule.conditions {
+		if c := &d.Match.Rule.conditions[i]; d.met>>i&1 == 0 {
+			unmet = append(unmet, Condition{c.text, c.line, c.column})
 		}
 	}
-	return e
+	return unmet
 }
 
 // beats says where p is more specific than o, which matches the same path.

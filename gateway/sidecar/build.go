@@ -11,6 +11,7 @@ import (
 
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/proxy"
+	"github.com/scopegate/scopegate/gateway/seal"
 	"github.com/scopegate/scopegate/gateway/token"
 	"github.com/scopegate/scopegate/gateway/upstream"
 )
@@ -22,6 +23,7 @@ type state struct {
 	verifier  *token.Verifier
 	upstreams map[upstream.Config]*bothLanes
 	tls       *tls.Config // nil: plain text
+	sealer    *sealer     // nil: no explanation is sealed
 	loaded    time.Time
 }
 
@@ -42,6 +44,9 @@ func (s *Sidecar) build(cfg *Config, before *state) (*state, error) {
 		if n.tls, err = cfg.TLS.serverTLS(); err != nil {
 			return nil, err
 		}
+	}
+	if n.sealer, err = s.buildSealer(cfg, before); err != nil {
+		return nil, fmt.Errorf("explain_key: %w", err)
 	}
 	services := make([]*gate.Service, 0, len(cfg.Services))
 	for i := range cfg.Services {
@@ -74,6 +79,22 @@ func buildVerifier(cfg *Config, before *state, log *slog.Logger) (*token.Verifie
 	return token.New(token.Config{Issuers: cfg.Issuers, CacheEntries: entries, Logger: log}, previous)
 }
 
+// buildSealer keeps the sealer of before where the key is the same: a new one begins with a new
+// secret, which costs more than anything else that a reload does.
+func (s *Sidecar) buildSealer(cfg *Config, before *state) (*sealer, error) {
+	if cfg.ExplainKey == "" {
+		return nil, nil
+	}
+	if before != nil && before.config.ExplainKey == cfg.ExplainKey {
+		return before.sealer, nil
+	}
+	key, err := seal.NewSealer([]byte(cfg.ExplainKey))
+	if err != nil {
+		return nil, err
+	}
+	return &sealer{key, s.recorder.pens}, nil
+}
+
 func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, error) {
 	up, err := n.upstream(c, before)
 	if err != nil {
@@ -85,6 +106,7 @@ func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, err
 		Hosts:        c.Hosts,
 		Accept:       token.Acceptance{Issuers: c.Issuers, Audience: c.Audience},
 		Explain:      c.Explain,
+		Sealer:       n.sealer,
 		ForwardToken: c.ForwardToken,
 		HideRoutes:   c.HideRoutes,
 		ClaimHeaders: c.ClaimHeaders,

@@ -33,6 +33,7 @@ type Config struct {
 	Log            Log
 	Pprof          bool
 	Takeover       string // path of the socket at which a new process takes over; "": none can
+	ExplainKey     string // the sealing key as its file has it, already checked; "": none
 
 	files *fileSet // what was read, for telling whether anything changed
 }

@@ -29,6 +29,7 @@ const (
 	idCORS          = "SG232" // credentials for any page
 	idLanes         = "SG233" // services that want their connections read by different lanes
 	idCandidate     = "SG234" // a candidate that cannot be one of this service
+	idExplainKey    = "SG235" // a sealing key that is none, or that a service lacks
 
 	idAudienceAny     = "SG300"
 	idKeepHeaders     = "SG301"
@@ -39,4 +40,6 @@ const (
 	idWideOrigin      = "SG306" // credentials for pages that others can write
 	idCORSUseless     = "SG307" // cors and the policy do not fit together
 	idNoCandidate     = "SG308" // the candidate's file is not there
+	idOpenKey         = "SG309" // a sealing key that others on the machine can read
+	idIdleKey         = "SG310" // a sealing key that no service uses
 )

@@ -36,6 +36,7 @@ type rawConfig struct {
 	sampleAllowed  opt[int]
 	pprof          opt[bool]
 	takeover       opt[string]
+	explainKey     opt[string]
 	hideRoutes     opt[bool]  // for every service that does not say otherwise
 	identityMax    opt[int64] // likewise
 }
@@ -252,6 +253,7 @@ func (d *decoder) topKeys(c *rawConfig) []key {
 		{"identity_max", d.size(&c.identityMax, 256, 1<<20)},
 		{"reload", d.later("reload (holding back a policy that opens more)")},
 		{"takeover", d.text(&c.takeover)},
+		{"explain_key", d.text(&c.explainKey)},
 	}
 }
 
@@ -315,7 +317,7 @@ func (d *decoder) service(n *yaml.Node) rawService {
 		{"audience", d.words(&r.audience, "audience", true)},
 		{"upstream_host", d.text(&r.upstreamHost)},
 		{"lane", func(n *yaml.Node) { d.oneOf(&r.lane, "auto", "standard")(n) }},
-		{"explain", func(n *yaml.Node) { d.explain(&r.explain, n) }},
+		{"explain", d.oneOf(&r.explain, "none", "scopes", "sealed")},
 		{"hide_routes", d.flag(&r.hideRoutes)},
 		{"identity_max", d.size(&r.identityMax, 256, 1<<20)},
 		{"forward_token", d.flag(&r.forwardToken)},
@@ -328,14 +330,6 @@ func (d *decoder) service(n *yaml.Node) rawService {
 		{"timeouts", func(n *yaml.Node) { d.timeouts(&r.timeouts, n) }},
 	})
 	return r
-}
-
-func (d *decoder) explain(o *opt[string], n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode && n.Value == "sealed" {
-		d.later("explain: sealed")(n)
-		return
-	}
-	d.oneOf(o, "none", "scopes")(n)
 }
 
 func (d *decoder) claimHeaders(n *yaml.Node) (out []rawHeader) {

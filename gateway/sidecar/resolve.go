@@ -61,6 +61,7 @@ func (r *resolver) resolve(raw *rawConfig) *Config {
 		}
 		c.Services = append(c.Services, r.service(s))
 	}
+	c.ExplainKey = r.explainKey(raw)
 	r.acrossIssuers(raw)
 	r.acrossServices(raw, c)
 	return c

@@ -60,10 +60,7 @@ func (r *resolver) service(raw *rawService) Service {
 }
 
 func explainOf(raw *rawService) gate.Explain {
-	if raw.explain.or("scopes") == "none" {
-		return gate.ExplainNone
-	}
-	return gate.ExplainScopes
+	return map[string]gate.Explain{"none": gate.ExplainNone, "sealed": gate.ExplainSealed}[raw.explain.v]
 }
 
 // policy loads the service's policy; its findings go into the same list.

@@ -46,6 +46,7 @@ func Settings() []Setting {
 		{"hide_routes"},
 		{"identity_max"},
 		{"pprof"},
+		{"explain_key"},
 	}
 }
 
