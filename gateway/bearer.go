@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/scopegate/scopegate/gateway/sidecar"
 	"github.com/scopegate/scopegate/gateway/token"
 )
 
@@ -24,7 +24,7 @@ type presented struct {
 	authTime time.Time
 	expires  time.Time
 	skew     time.Duration
-	verified bool
+	verified string // how; "" where it was not
 }
 
 // tokenRefused says that the gateway would not take a token, with the code that the log would have.
@@ -32,28 +32,39 @@ type tokenRefused struct{ reason, detail string }
 
 func (e *tokenRefused) Error() string { return e.reason + ": " + e.detail }
 
-// verify checks the token as a gateway does whose only issuer is the token's own, with the
-// keys of a file. No gateway.yaml is read, so any algorithm will do that one could allow.
-func (p *presented) verify(ctx context.Context, raw, jwks string) error {
-	keys, err := readFile(jwks)
+// status is the one that the gateway answers with.
+func (e *tokenRefused) status() int {
+	if e.reason == string(token.ReasonKeysUnavailable) {
+		return 503
+	}
+	return 401
+}
+
+// verify checks the token as the target's gateway does. Without a gateway.yaml that is one whose
+// only issuer is the token's own, with the keys of a file, any algorithm and any audience.
+func (p *presented) verify(ctx context.Context, raw, jwks string, on *target) error {
+	var keys []byte
+	var err error
+	if jwks != "" {
+		if keys, err = readFile(jwks); err != nil {
+			return err
+		}
+	}
+	how := "the token was verified with the keys given; its audience was not looked at"
+	if on.config != nil {
+		how = "the token was verified as the gateway does it by " + on.config.Source.File
+	} else {
+		own := token.IssuerConfig{Issuer: p.issuer, Inline: keys, Algorithms: token.Algorithms(), Audience: token.Audience{Mode: token.AudienceAny}}
+		if _, err := token.New(token.Config{Issuers: []token.IssuerConfig{own}}, nil); err != nil {
+			return fail(exitUsage, "--jwks "+jwks+": "+err.Error(), "the file must hold a JWKS document: {\"keys\": [...]}, and the token an iss")
+		}
+		on = &target{config: &sidecar.Config{Issuers: []token.IssuerConfig{own}}, service: &sidecar.Service{}}
+	}
+	t, err := on.judge(ctx, raw, keys)
 	if err != nil {
-		return err
+		return refusedBy(err)
 	}
-	verifier, err := token.New(token.Config{Issuers: []token.IssuerConfig{{
-		Issuer: p.issuer, Inline: keys, Algorithms: token.Algorithms(), Audience: token.Audience{Mode: token.AudienceAny},
-	}}}, nil)
-	if err != nil {
-		return fail(exitUsage, "--jwks "+jwks+": "+err.Error(), "the file must hold a JWKS document: {\"keys\": [...]}, and the token an iss")
-	}
-	t, err := verifier.Verify(ctx, raw, nil)
-	var refused *token.Error
-	if errors.As(err, &refused) {
-		return &tokenRefused{string(refused.Reason), refused.Detail}
-	}
-	if err != nil {
-		return err
-	}
-	p.verified, p.scopes, p.claims, p.acr, p.authTime, p.skew = true, t.Scopes, t.Claims(), t.ACR, t.AuthTime, t.Skew()
+	p.verified, p.scopes, p.claims, p.acr, p.authTime, p.skew = how, t.Scopes, t.Claims(), t.ACR, t.AuthTime, t.Skew()
 	return nil
 }
 

@@ -44,8 +44,10 @@ type tokenReport struct {
 	Note     string `json:"note"`
 }
 
-// caller reads the flags. A *tokenRefused says that --jwks did not bear the token out.
-func (f *callerFlags) caller(a *app, p *policy.Policy) (*policy.Caller, *callerReport, error) {
+// caller reads the flags. A *tokenRefused says that the token is not accepted: --jwks did not bear
+// it out, or the gateway.yaml does not take it.
+func (f *callerFlags) caller(a *app, on *target) (*policy.Caller, *callerReport, error) {
+	p := on.policy
 	if err := f.check(); err != nil {
 		return nil, nil, err
 	}
@@ -56,7 +58,7 @@ func (f *callerFlags) caller(a *app, p *policy.Policy) (*policy.Caller, *callerR
 	scopes := f.Scopes
 	var note *tokenReport
 	if f.Token != "" {
-		t, err := f.presented(a)
+		t, err := f.presented(a, on)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -70,8 +72,7 @@ func (f *callerFlags) caller(a *app, p *policy.Policy) (*policy.Caller, *callerR
 
 // check refuses flags that contradict each other, rather than let one of them win.
 func (f *callerFlags) check() error {
-	described := len(f.Scopes) > 0 || len(f.Claims) > 0 || f.Issuer != "" || f.AuthAge != nil || f.ACR != ""
-	switch {
+	switch described := f.described(); {
 	case f.Anonymous && (described || f.Token != ""):
 		return fail(exitUsage, "--anonymous means no token, and other flags describe one", "leave one side out")
 	case f.Token != "" && described:
@@ -82,6 +83,15 @@ func (f *callerFlags) check() error {
 		return fail(exitUsage, "--auth-age is a time that has passed, and cannot be negative", "")
 	}
 	return nil
+}
+
+// described reports flags that describe a token; describes, flags about the caller at all.
+func (f *callerFlags) described() bool {
+	return len(f.Scopes) > 0 || len(f.Claims) > 0 || f.Issuer != "" || f.AuthAge != nil || f.ACR != ""
+}
+
+func (f *callerFlags) describes() bool {
+	return f.described() || f.Anonymous || f.Token != "" || f.JWKS != ""
 }
 
 // fill takes the caller from the flags that describe one.
@@ -113,22 +123,12 @@ func (f *callerFlags) fill(c *policy.Caller) error {
 	return nil
 }
 
-// presented reads the token from where --token says, and verifies it if there are keys.
-func (f *callerFlags) presented(a *app) (*presented, error) {
-	raw := f.Token
-	switch {
-	case raw == "-":
-		src, err := io.ReadAll(io.LimitReader(a.stdin, maxFile))
-		if err != nil {
-			return nil, unreadable("standard input", err)
-		}
-		raw = string(src)
-	case strings.HasPrefix(raw, "@"):
-		src, err := readFile(raw[1:])
-		if err != nil {
-			return nil, err
-		}
-		raw = string(src)
+// presented reads the token from where --token says, and verifies it as the target's gateway
+// does, or with the keys that were given.
+func (f *callerFlags) presented(a *app, on *target) (*presented, error) {
+	raw, err := a.value(f.Token)
+	if err != nil {
+		return nil, err
 	}
 	raw = trimBearer(raw)
 	t, err := readBearer(raw)
@@ -139,10 +139,26 @@ func (f *callerFlags) presented(a *app) (*presented, error) {
 		}
 		return nil, fail(exitUsage, "--token is no JWT: "+err.Error(), hint)
 	}
-	if f.JWKS != "" {
-		return t, t.verify(a.ctx, raw, f.JWKS)
+	if f.JWKS == "" && on.config == nil {
+		return t, nil
 	}
-	return t, nil
+	return t, t.verify(a.ctx, raw, f.JWKS, on)
+}
+
+// value is what a flag says: the text itself, @FILE, or - for standard input.
+func (a *app) value(flag string) (string, error) {
+	if file, ok := strings.CutPrefix(flag, "@"); ok {
+		src, err := readFile(file)
+		return string(src), err
+	}
+	if flag != "-" {
+		return flag, nil
+	}
+	src, err := io.ReadAll(io.LimitReader(a.stdin, maxFile))
+	if err != nil {
+		return "", unreadable("standard input", err)
+	}
+	return string(src), nil
 }
 
 // fill takes the caller from a token.
@@ -151,9 +167,9 @@ func (t *presented) fill(c *policy.Caller) (scopes []string, note *tokenReport) 
 	if !t.authTime.IsZero() {
 		c.AuthAge, c.AuthAgeKnown = max(0, time.Since(t.authTime)-t.skew), true
 	}
-	note = &tokenReport{Verified: t.verified, Note: "the token was read and not verified: its signature, times, audience and type were not looked at"}
-	if t.verified {
-		note.Note = "the token was verified with the keys given; its audience was not looked at"
+	note = &tokenReport{Verified: t.verified != "", Note: "the token was read and not verified: its signature, times, audience and type were not looked at"}
+	if t.verified != "" {
+		note.Note = t.verified
 		return t.scopes, note
 	}
 	if late := time.Since(t.expires) - t.skew; !t.expires.IsZero() && late > 0 {

@@ -42,7 +42,7 @@ func (c *canCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	caller, report, err := c.caller(a, p)
+	caller, report, err := c.caller(a, &target{policy: p})
 	var refused *tokenRefused
 	if err != nil && !errors.As(err, &refused) {
 		return err

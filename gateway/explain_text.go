@@ -13,103 +13,153 @@ import (
 // The words of explain. They must do for somebody who has never seen the tool and who holds
 // nothing but this output: what was decided, by which line, what was missing, what to change.
 
-// refuseReading is the answer to a request that has no single reading.
-func (x *explained) refuseReading(g *policy.GuardError) {
-	x.Decision, x.Reason, x.Guard = "deny", g.Reason.String(), g.Rule.String()
-	x.Status = map[policy.GuardKind]int{policy.KindBadRequest: 400, policy.KindNotImplemented: 501, policy.KindVersion: 505}[g.Kind]
-	x.Why = "The gateway refuses the request before it looks at any route: " + g.Rule.About() + "."
-	x.fix("%s", capital(g.Rule.Cure()))
-	if g.Rule.Waivable() {
-		x.Why += " At this place no route can accept that."
+// words fills in why the request was decided so, and what would change the answer. They are made
+// of what x says, so that they are the same for a request that is asked about and for one that a
+// gateway recorded.
+func (x *explained) words() {
+	if write := wordsFor[x.Reason]; write != nil {
+		write(x)
+		return
+	}
+	switch {
+	case tokenCures[x.Reason] != "":
+		x.refusedToken()
+	default:
+		x.Why = "The gateway answered " + x.Reason + or(": "+x.cause, "") + ". No policy had a say in it."
 	}
 }
 
-// refuseToken is the answer to a token that --jwks did not bear out.
-func (x *explained) refuseToken(t *tokenRefused) {
-	x.Decision, x.Status, x.Reason = "deny", 401, t.reason
-	if t.reason == "keys_unavailable" {
-		x.Status = 503
-	}
-	x.Why = "The rule needs a valid token, and this one is not accepted: " + t.detail + "."
-	x.fix("%s", or(tokenCures[t.reason], "Send an access token of this issuer, as it was issued"))
+var wordsFor = map[string]func(*explained){
+	"allowed": func(x *explained) { x.Why = "The caller has everything that the rule needs." },
+	"public": func(x *explained) {
+		x.Why = "The rule is public: no token is asked for, and one that is sent is not looked at."
+	},
+	"ambiguous_request":  (*explained).twoReadings,
+	"malformed":          (*explained).twoReadings,
+	"no_route":           (*explained).noRoute,
+	"method_not_allowed": (*explained).noMethod,
+	"forbidden": func(x *explained) {
+		x.Why = "The rule is nobody: no caller is let in, whatever the token."
+		x.fix("Change %s if somebody is to be let in", x.line())
+	},
+	"token_missing":      (*explained).noToken,
+	"insufficient_scope": (*explained).noScope,
+	"claim_mismatch": func(x *explained) {
+		x.Why = "The token's scopes would do, but its issuer or a claim is not what the rule asks for."
+		x.fix("Use a token that meets the condition, or check the request's path where the condition names a part of it")
+	},
+	"step_up_required": (*explained).stepUp,
 }
 
 // tokenCures say what to do about a token that is not accepted.
 var tokenCures = map[string]string{
+	"token_malformed":     "Send the access token whole and as it was issued: three parts in base64url, separated by dots",
 	"token_expired":       "Log in again and send the new token",
-	"token_not_yet_valid": "Compare the clocks of the issuer and of this machine",
-	"token_signature":     "Check that the keys given are those of the token's issuer, and that the token is whole",
-	"token_unknown_key":   "Check that the keys given are those of the token's issuer: the token's kid is not among them",
+	"token_not_yet_valid": "Compare the clocks of the issuer and of the gateway",
+	"token_signature":     "Check that the keys are those of the token's issuer, and that the token is whole",
+	"token_issuer":        "Get a token of an issuer that the service takes, or add this one to gateway.yaml, spelled exactly as in iss",
+	"token_audience":      "Get a token that was issued for this service, or set audience: in gateway.yaml to what aud says",
+	"token_unknown_key":   "Check that the keys are those of the token's issuer: the token's kid is not among them",
 	"token_type":          "Send an access token; this looks like another kind, such as an ID or a refresh token",
-	"token_algorithm":     "Have the issuer sign with an asymmetric algorithm that fits its key",
+	"token_algorithm":     "Have the issuer sign with an algorithm that algorithms: in gateway.yaml lists and that fits its key",
+	"token_bound":         "Get a token without cnf: the gateway cannot check to whom a token is bound",
+	"token_ambiguous":     "Send one credential: one Authorization field, and no access_token in the query",
+	"keys_unavailable":    "Check that the issuer's jwks_uri can be reached from here",
 }
 
-// explain fills in why the policy decided so, and what would change its answer.
-func (x *explained) explain(p *policy.Policy, req *policy.Request, e *policy.Explanation) {
-	d := &e.Decision
-	switch d.Reason {
-	case policy.ReasonAllowed:
-		x.Why = "The caller has everything that the rule needs."
-	case policy.ReasonPublic:
-		x.Why = "The rule is public: no token is asked for, and one that is sent is not looked at."
-	case policy.ReasonAmbiguousRequest:
-		x.Why = "The request has more than one reading: " + d.Match.Guard.About() + "."
-		x.fix("%s", capital(d.Match.Guard.Cure()))
-		plain := *req
-		plain.Broken = 0 // which route would have answered, had it accepted everything
-		if route := p.Match(&plain).Route; route != nil && d.Match.Guard.Waivable() {
-			x.fix("The route in question is %s at %s", route.Template(), place(route.File(), route.Line()))
-		}
-	case policy.ReasonNoRoute:
-		x.Why = "No path of the policy matches " + req.Path + ", and what no path matches is denied."
-		if near := p.Hint(req); near != "" {
-			x.fix("Ask for %s, which the policy has (a trailing slash counts, and so does case)", near)
-		}
-		x.fix("Add the path to %s; `gateway routes %s` lists those that are there", p.File(), p.File())
-	case policy.ReasonMethodNotAllowed:
-		x.Allow = d.Match.Route.Allow()
-		x.Why = fmt.Sprintf("The path %s answers this request, and does not list %s. It lists: %s.", x.Route.Path, x.Request.Method, or(x.Allow, "nothing"))
-		x.fix("Use a method that is listed, or add %s below line %d of %s", x.Request.Method, x.Route.Line, x.Route.File)
-	case policy.ReasonForbidden:
-		x.Why = "The rule is nobody: no caller is let in, whatever the token."
-		x.fix("Change line %d of %s if somebody is to be let in", x.Route.Line, x.Route.File)
+func (x *explained) refusedToken() {
+	x.Why = "The rule needs a valid token, and this one is not accepted"
+	if x.Reason == "keys_unavailable" {
+		x.Why = "The rule needs a valid token, and the keys to verify this one cannot be had"
+	}
+	if x.cause != "" {
+		x.Why += ": " + strings.TrimPrefix(x.cause, x.Reason+": ")
+	}
+	x.Why += "."
+	x.fix("%s", tokenCures[x.Reason])
+}
+
+func (x *explained) twoReadings() {
+	rule, _ := policy.GuardRuleNamed(x.Guard)
+	switch {
+	case rule == 0:
+		x.Why = "The request is not well formed" + or(": "+x.cause, "") + "."
+		return
+	case x.Route == nil && x.accepted == "":
+		x.Why = "The gateway refuses the request before it looks at any route: " + rule.About() + "."
 	default:
-		x.explainCaller(d)
+		x.Why = "The request has more than one reading: " + rule.About() + "."
+	}
+	x.fix("%s", capital(rule.Cure()))
+	if x.accepted != "" {
+		x.fix("The route in question is %s", x.accepted)
 	}
 }
 
-// explainCaller is for refusals that another caller would not meet.
-func (x *explained) explainCaller(d *policy.Decision) {
-	switch d.Reason {
-	case policy.ReasonTokenMissing:
-		x.Why = "The rule needs a token, and the request has none."
-		if len(x.Missing) == 0 {
-			x.fix("Send a valid token: Authorization: Bearer …")
-		} else {
-			x.fix("Send a token with %s: Authorization: Bearer …", scopeList(x.Missing))
-		}
-	case policy.ReasonInsufficientScope:
-		x.Why = "The token's scopes do not satisfy the rule."
+func (x *explained) noRoute() {
+	x.Why = "No path of the policy matches " + printable(x.Request.Path) + ", and what no path matches is denied."
+	for _, near := range x.Near {
+		x.fix("Ask for %s, which the policy has at %s (a trailing slash counts, and so does case)", near.Path, place(near.File, near.Line))
+	}
+	if x.file == "" {
+		x.fix("Add the path to the service's policy, if it ought to be there")
+		return
+	}
+	x.fix("Add the path to %s; `gateway routes %s` lists those that are there", x.file, x.file)
+}
+
+func (x *explained) noMethod() {
+	path := x.Request.Path
+	if x.Route != nil {
+		path = x.Route.Path
+	}
+	x.Why = fmt.Sprintf("The path %s answers this request, and does not list %s.", path, x.Request.Method)
+	if x.Allow != "" {
+		x.Why += " It lists: " + x.Allow + "."
+	}
+	x.fix("Use a method that is listed, or add %s below %s", x.Request.Method, x.line())
+}
+
+func (x *explained) noToken() {
+	x.Why = "The rule needs a token, and the request has none."
+	if len(x.Missing) == 0 {
+		x.fix("Send a valid token: Authorization: Bearer …")
+	} else {
+		x.fix("Send a token with %s: Authorization: Bearer …", scopeList(x.Missing))
+	}
+}
+
+func (x *explained) noScope() {
+	x.Why = "The token's scopes do not satisfy the rule."
+	if len(x.Missing) > 0 {
 		x.fix("Give the caller %s, and let it get a new token", scopeList(x.Missing))
+	}
+	if x.Caller != nil {
 		for _, s := range x.Caller.Unknown {
 			x.fix("Check the spelling of %s: the policy declares no such scope, so it counts for nothing", s)
 		}
-		if len(x.Unmet) > 0 {
-			x.fix("Then mind the conditions that are not met either")
-		}
-	case policy.ReasonClaimMismatch:
-		x.Why = "The token's scopes would do, but its issuer or a claim is not what the rule asks for."
-		x.fix("Use a token that meets the condition, or check the request's path where the condition names a part of it")
-	case policy.ReasonStepUpRequired:
-		x.Why = "The login behind the token is too old or too weak for the rule."
-		maxAge, acr := d.StepUp()
-		if maxAge > 0 {
-			x.fix("Log in again and use the new token within %s (its auth_time counts; a token without one never does)", shortest(maxAge))
-		}
-		if len(acr) > 0 {
-			x.fix("Log in with an authentication context of %s (the claim acr)", strings.Join(acr, " or "))
-		}
 	}
+	if len(x.Unmet) > 0 {
+		x.fix("Then mind the conditions that are not met either")
+	}
+}
+
+func (x *explained) stepUp() {
+	x.Why = "The login behind the token is too old or too weak for the rule."
+	if x.MaxAge > 0 {
+		x.fix("Log in again and use the new token within %s (its auth_time counts; a token without one never does)", shortest(time.Duration(x.MaxAge)*time.Second))
+	}
+	if len(x.ACRValues) > 0 {
+		x.fix("Log in with an authentication context of %s (the claim acr)", strings.Join(x.ACRValues, " or "))
+	}
+}
+
+// line is the place to change.
+func (x *explained) line() string {
+	if x.Route == nil || x.Route.File == "" {
+		return "the rule"
+	}
+	return fmt.Sprintf("line %d of %s", x.Route.Line, x.Route.File)
 }
 
 func (x *explained) fix(format string, args ...any) {
@@ -117,10 +167,7 @@ func (x *explained) fix(format string, args ...any) {
 }
 
 // show prints the explanation.
-func (x *explained) show(a *app, asJSON bool) error {
-	if asJSON {
-		return a.writeJSON(x)
-	}
+func (x *explained) show(a *app) {
 	verdict := "DENIED"
 	if x.Decision == "allow" {
 		verdict = "ALLOWED"
@@ -146,10 +193,16 @@ func (x *explained) show(a *app, asJSON bool) error {
 			a.printf("  - %s.\n", f)
 		}
 	}
-	if x.Caller != nil && x.Caller.Token != nil {
-		a.printf("\nNote: %s.\n", x.Caller.Token.Note)
+	if x.Caller != nil && x.Caller.Token != nil && x.note == "" {
+		x.note = x.Caller.Token.Note
 	}
-	return nil
+	if x.note != "" {
+		a.printf("\nNote: %s.\n", x.note)
+	}
+	if x.Now != nil {
+		a.printf("\n")
+		x.Now.show(a)
+	}
 }
 
 // facts are the rows between the verdict and the advice.
@@ -176,9 +229,16 @@ func (x *explained) facts() [][]string {
 		rows = append(rows, []string{"missing", strings.Join(x.Missing, ", ")})
 	}
 	for _, u := range x.Unmet {
-		rows = append(rows, []string{"not met", u.Condition + "  at " + place(x.Route.File, u.Line) + "; the token has " + u.Has})
+		at := ""
+		if u.Line > 0 {
+			at = "  at " + place(x.Route.File, u.Line)
+		}
+		rows = append(rows, []string{"not met", u.Condition + at + "; the token has " + u.Has})
 	}
-	return append(rows, []string{"policy", x.Policy})
+	if x.Policy != "" {
+		rows = append(rows, []string{"policy", x.Policy})
+	}
+	return append(rows, x.seen...)
 }
 
 func (c *callerReport) facts() [][]string {
@@ -218,7 +278,8 @@ func scopeList(scopes []string) string {
 func place(file string, line int) string { return fmt.Sprintf("%s:%d", file, line) }
 
 // has says what a caller has where a condition of the policy asks for something else.
-func has(p *policy.Policy, c *policy.Caller, condition string) string {
+// names are the claims that the policy reads.
+func has(names []string, c *policy.Caller, condition string) string {
 	kind, rest, _ := strings.Cut(condition, " ")
 	switch {
 	case kind == "issuer":
@@ -230,7 +291,7 @@ func has(p *policy.Policy, c *policy.Caller, condition string) string {
 	case kind == "max_age":
 		return "no auth_time"
 	}
-	for _, name := range p.ClaimNames() {
+	for _, name := range names {
 		if !strings.HasPrefix(rest, name+" ") {
 			continue
 		}

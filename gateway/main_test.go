@@ -19,8 +19,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/scopegate/scopegate/gateway/seal"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +39,7 @@ func TestMain(m *testing.M) {
 //	paste PATH FILE         appends a string of the JSON object on standard output to a file
 //	loose-service PATH…     answers these paths without regard to case on an address that it puts into $SERVICE
 //	pack FILE GZIP          packs a file with gzip
+//	seal KEYFILE TEXT FILE  seals a text with a sealing key as a gateway does, into a file
 //	mint CLAIMS TOKEN JWKS  writes a signed token with these claims, and its key, into two files
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -50,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"pack":       pack,
 
 			"loose-service": looseService,
+			"seal":          sealText,
 		},
 	})
 }
@@ -160,6 +165,12 @@ func mint(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(token+"\n"), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), jwks, 0o600))
+}
+
+func sealText(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := seal.NewSealer([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), s.Append(nil, []byte(args[1]), time.Now()), 0o600))
 }
 
 // signed makes a token with these claims, and the key set that verifies it.

@@ -40,6 +40,7 @@ type serveCmd struct {
 	LogFormat         string `help:"How log lines are written." placeholder:"auto|json|text" group:"Settings of gateway.yaml:"`
 	LogSampleAllowed  string `help:"Write every n-th line of allowed requests." placeholder:"N" group:"Settings of gateway.yaml:"`
 	Pprof             string `help:"Serve /debug/pprof on the admin port to local peers." placeholder:"true|false" group:"Settings of gateway.yaml:"`
+	ExplainKey        string `help:"File of the key that seals explanations." placeholder:"FILE" group:"Settings of gateway.yaml:"`
 }
 
 // Run loads, listens and serves. SIGTERM and SIGINT drain, a second one ends the process at

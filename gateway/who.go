@@ -61,11 +61,13 @@ func (c *whoCmd) Run(a *app) error {
 
 // ask fills in the answer. What nobody may is explained as explain does it.
 func (w *audience) ask(p *policy.Policy, in *policy.Received) {
-	x := &explained{Request: w.Request}
+	x := newExplained(p)
+	x.Request = w.Request
 	req, err := policy.NewRequest(in)
 	var guard *policy.GuardError
 	if errors.As(err, &guard) {
 		x.refuseReading(guard)
+		x.words()
 		w.Reason, w.Why = x.Reason, "Nobody. "+x.Why
 		return
 	}
@@ -82,8 +84,8 @@ func (w *audience) ask(p *policy.Policy, in *policy.Received) {
 	w.Conditions = texts(access.Conditions())
 	switch {
 	case access.Match.Reason != policy.ReasonNone:
-		e := p.Explain(&req, &policy.Caller{Anonymous: true})
-		x.explain(p, &req, &e)
+		x.judge(p, in, &policy.Caller{Anonymous: true}, nil)
+		x.words()
 		w.Reason, w.Why = access.Match.Reason.String(), "Nobody. "+x.Why
 	default:
 		w.Why = w.words()

@@ -40,3 +40,42 @@ func TestClaimsAreFoundByNameAndByPath(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// What was probably meant comes first; what is like everything does not come.
+func TestNearPaths(t *testing.T) {
+	p, findings := policy.Load("shop.yaml", []byte(`version: 1
+service: shop
+routes:
+  /orders/: { GET: public }
+  /orders/{id}: { GET: public }
+  /orders/{id}/items: { GET: public }
+  /admin/**: { GET: public }
+  /{any}/{thing}/{else}/x: { GET: public }
+  /Case: { GET: public }
+`))
+	if p == nil {
+		t.Fatal(findings)
+	}
+	for path, want := range map[string][]string{
+		"/orders":           {"/orders/"},
+		"/Orders/":          {"/orders/"},
+		"/order/7":          {"/orders/{id}"},
+		"/v1/orders/":       {"/orders/"},
+		"/orders/7/":        {"/orders/{id}"},
+		"/orders/7/item":    {"/orders/{id}/items"},
+		"/orders/7/items/":  {"/orders/{id}/items"},
+		"/case":             {"/Case"},
+		"/amdin/users/7":    {"/admin/**"},
+		"/a/b/c/y":          nil,
+		"/completely/other": nil,
+		"/":                 nil,
+	} {
+		var got []string
+		for _, r := range p.Near(path) {
+			got = append(got, r.Template())
+		}
+		if len(got) < len(want) || !reflect.DeepEqual(got[:len(want)], want) || want == nil && got != nil {
+			t.Errorf("%s: near are %q, want first %q", path, got, want)
+		}
+	}
+}
