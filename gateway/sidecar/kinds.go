@@ -36,6 +36,7 @@ var kinds = []policy.Kind{
 	{ID: idCORS, Doc: "cors that would give credentials to any page"},
 	{ID: idLanes, Doc: "services that want their connections read by different lanes"},
 	{ID: idCandidate, Doc: "a candidate that cannot be a policy of its service"},
+	{ID: idExplainKey, Doc: "a sealing key that is none, or that a service lacks"},
 
 	{ID: idAudienceAny, Doc: "tokens are taken whomever they are meant for"},
 	{ID: idKeepHeaders, Doc: "a header that is passed on although it is removed by default"},
@@ -46,4 +47,6 @@ var kinds = []policy.Kind{
 	{ID: idWideOrigin, Doc: "cors with credentials for pages that others can write"},
 	{ID: idCORSUseless, Doc: "cors and the policy do not fit together"},
 	{ID: idNoCandidate, Doc: "a candidate whose file is not there"},
+	{ID: idOpenKey, Doc: "a sealing key that everybody on the machine can read"},
+	{ID: idIdleKey, Doc: "a sealing key that no service uses"},
 }
