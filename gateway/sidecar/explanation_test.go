@@ -136,7 +136,7 @@ func TestExplainKeyIsReloaded(t *testing.T) {
 	if w.reloaded() {
 		t.Fatal("a key that is none was taken")
 	}
-	w.logged("SG234")
+	w.logged("SG235")
 	opened(t, w.get(w.data+"/billing/", "").header.Get("Scopegate-Explanation"), key)
 }
 
@@ -160,11 +160,11 @@ func TestExplainKeyRemarks(t *testing.T) {
 	if err := os.Chmod(filepath.Join(w.dir, "explain.seal"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := load(); got != "SG308 " {
+	if got := load(); got != "SG309 " {
 		t.Errorf("readable by all: findings %s", got)
 	}
 	w.write("gateway.yaml", w.config("explain_key: explain.seal\n"))
-	if got := load(); got != "SG309 SG308 " {
+	if got := load(); got != "SG310 SG309 " {
 		t.Errorf("unused: findings %s", got)
 	}
 }
@@ -284,7 +284,7 @@ func TestSealingAllocatesNothing(t *testing.T) {
 
 func BenchmarkSealedRefusal(b *testing.B) {
 	r, _, _ := sealing(b)
-	plain := newRecorded(b, 1, io.Discard)
+	plain := newRecorded(b, 1, "", io.Discard)
 	for name, r := range map[string]*recorded{"sealed": r, "scopes": plain} {
 		b.Run(name, func(b *testing.B) {
 			in := &gate.Request{Method: http.MethodPost, Target: "/billing/", Hosts: []string{"billing.example"}, ProtoMajor: 1, ProtoMinor: 1, Header: header{"Authorization": {"Bearer " + r.token}}}
