@@ -5,7 +5,6 @@ import (
 	"iter"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/scopegate/scopegate/gateway/gate"
@@ -80,7 +79,7 @@ func (e *explanation) write(l *line, x *gate.Exchange) {
 	e.text("issuer", l.issuer)
 	e.text("subject", l.subject)
 	e.text("client", l.client)
-	e.list("scopes", strings.FieldsSeq(l.scopes))
+	e.list("scopes", slices.Values(l.scopes))
 	e.list("missing", slices.Values(l.missing))
 	e.claims(l.claims)
 	if l.authAge >= 0 {
@@ -88,7 +87,7 @@ func (e *explanation) write(l *line, x *gate.Exchange) {
 	}
 	e.text("acr", l.acr)
 	e.flag("anonymous", l.anonymous)
-	e.text("policy", l.policy)
+	e.text("policy", l.hash)
 	e.end("rule", l.rule)
 
 	if rule := x.Match().Rule; rule != nil {
