@@ -36,7 +36,6 @@ var kinds = []policy.Kind{
 	{ID: idCORS, Doc: "cors that would give credentials to any page"},
 	{ID: idLanes, Doc: "services that want their connections read by different lanes"},
 	{ID: idCandidate, Doc: "a candidate that cannot be a policy of its service"},
-	{ID: idCandidate, Doc: "a candidate that cannot be one of its service"},
 	{ID: idExplainKey, Doc: "a sealing key that is none, or that a service lacks"},
 
 	{ID: idAudienceAny, Doc: "tokens are taken whomever they are meant for"},
