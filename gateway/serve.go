@@ -39,6 +39,7 @@ type serveCmd struct {
 	IdentityMax       string `help:"Bytes that the identity headers may take together." placeholder:"16KiB" group:"Settings of gateway.yaml:"`
 	LogFormat         string `help:"How log lines are written." placeholder:"auto|json|text" group:"Settings of gateway.yaml:"`
 	LogSampleAllowed  string `help:"Write every n-th line of allowed requests." placeholder:"N" group:"Settings of gateway.yaml:"`
+	ReloadWidening    string `help:"What a reload does with a policy that lets somebody do more: log it, or hold it back until SIGHUP." placeholder:"log|hold" group:"Settings of gateway.yaml:"`
 	Pprof             string `help:"Serve /debug/pprof on the admin port to local peers." placeholder:"true|false" group:"Settings of gateway.yaml:"`
 	ExplainKey        string `help:"File of the key that seals explanations." placeholder:"FILE" group:"Settings of gateway.yaml:"`
 }

@@ -105,7 +105,13 @@ func (c *Comparison) MayWiden() bool {
 // What a caller is allowed is compared, not how it is refused: one refusal in
 // the place of another is no change. One of the two may be nil, a policy that is
 // not there and allows nothing.
-func Compare(old, new *Policy) Comparison {
+func Compare(old, new *Policy) Comparison { return CompareUntil(old, new, nil) }
+
+// CompareUntil is Compare for who cannot wait for policies of any size. It asks
+// stop many times a second; once that is true it looks at no more, and what was
+// not looked at is one change of kind MayWiden and one of kind MayTighten. A nil
+// stop never is.
+func CompareUntil(old, new *Policy, stop func() bool) Comparison {
 	if old == nil {
 		old = nothing(new)
 	}
@@ -113,6 +119,7 @@ func Compare(old, new *Policy) Comparison {
 		new = nothing(old)
 	}
 	c := newComparer(old, new)
+	c.stop = stop
 	c.compare()
 	out := Comparison{Changes: c.changes, Exact: c.exact && c.whole}
 	if !c.whole {

@@ -22,18 +22,21 @@ const (
 	maxMeetings = 50_000_000 // pairs of nodes visited and paths tried
 	workPerRule = 300_000    // steps on the diagram of one pair of rules
 	workInAll   = 30_000_000 // steps on all of them
+
+	asking = 1 << 10 // visits after which somebody is asked whether to go on
 )
 
 // comparer holds one comparison.
 type comparer struct {
 	old, new  side
-	sameWords bool // the vocabularies are equal
-	one       bool // the first change will do
-	exact     bool // all was decided
-	whole     bool // all was looked at
-	meetings  int  // visits that are left
-	work      int  // steps that are left
-	longest   int  // segments of the longest pattern
+	sameWords bool        // the vocabularies are equal
+	one       bool        // the first change will do
+	exact     bool        // all was decided
+	whole     bool        // all was looked at
+	stop      func() bool // nil: never
+	meetings  int         // visits that are left
+	work      int         // steps that are left
+	longest   int         // segments of the longest pattern
 	fill      string
 	found     []meeting
 	verdicts  map[verdictKey]verdict
@@ -91,7 +94,7 @@ func (c *comparer) compare() {
 		return cmp.Or(strings.Compare(a.new.name(), b.new.name()), strings.Compare(a.old.name(), b.old.name()))
 	})
 	for i := range c.found {
-		if c.one && len(c.changes) > 0 {
+		if c.one && len(c.changes) > 0 || c.stopped() {
 			return
 		}
 		c.judge(&c.found[i])
@@ -191,7 +194,7 @@ func (n *node) twin(r *Route) *Route {
 
 // pair notes two routes if they win some path together and may differ there.
 func (c *comparer) pair(old, new *Route) {
-	if c.sameWords && old.alike(new) {
+	if !c.whole || c.sameWords && old.alike(new) {
 		return
 	}
 	for at := range c.spots(old, new) {
@@ -223,5 +226,14 @@ func (c *comparer) spend() bool {
 	if c.meetings < 0 {
 		c.whole = false
 	}
-	return c.whole
+	return c.whole && (c.meetings%asking != 0 || !c.stopped())
+}
+
+// stopped asks whether whoever compares has run out of patience.
+func (c *comparer) stopped() bool {
+	if c.stop == nil || !c.stop() {
+		return false
+	}
+	c.whole = false
+	return true
 }

@@ -35,6 +35,8 @@ func (s *Sidecar) admin() http.Handler {
 			http.Error(w, "only for local peers that ask for localhost or an address", http.StatusForbidden)
 		case r.URL.Path == "/readyz":
 			s.readyzVerbose(w)
+		case r.URL.Path == "/policy" && r.URL.Query().Has("source"):
+			s.showSource(w, r.URL.Query().Get("source"))
 		case r.URL.Path == "/policy":
 			s.showPolicy(w)
 		default:

@@ -25,6 +25,7 @@ type state struct {
 	tls       *tls.Config // nil: plain text
 	sealer    *sealer     // nil: no explanation is sealed
 	loaded    time.Time
+	held      []held // policies of the configuration in whose place older ones are served
 }
 
 // build makes a state of a configuration. Everything that can fail happens here, before

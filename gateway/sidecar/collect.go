@@ -16,13 +16,19 @@ func (m *metrics) describe(before, n *state) {
 		if n.hashes()[name] == "" {
 			m.reloadOK.DeleteLabelValues(name)
 			m.reloadTime.DeleteLabelValues(name)
+			m.policyHeld.DeleteLabelValues(name)
 		}
 	}
 	for name, hash := range n.hashes() {
 		m.policyInfo.WithLabelValues(name, hash).Set(1)
 		m.reloadOK.WithLabelValues(name).Set(1)
-		m.reloadTime.WithLabelValues(name).Set(float64(n.loaded.UnixMilli()) / 1000)
+		back := n.holds(name) != nil
+		m.policyHeld.WithLabelValues(name).Set(truth(back))
+		if !back {
+			m.reloadTime.WithLabelValues(name).Set(float64(n.loaded.UnixMilli()) / 1000)
+		}
 		m.reloads.WithLabelValues(name, "success")
+		m.reloads.WithLabelValues(name, "held")
 		m.reloads.WithLabelValues(name, "failure")
 	}
 	m.configOK.Set(1)
@@ -42,7 +48,11 @@ func (m *metrics) reloaded(before, now *state, r *reloadReport) {
 	m.restartNeeded.Set(float64(min(len(r.restart), 1)))
 	if r.ok {
 		for name := range now.hashes() {
-			m.reloads.WithLabelValues(name, "success").Inc()
+			became := "success"
+			if now.holds(name) != nil {
+				became = "held"
+			}
+			m.reloads.WithLabelValues(name, became).Inc()
 		}
 		return
 	}

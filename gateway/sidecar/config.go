@@ -32,6 +32,7 @@ type Config struct {
 	ReadyAny       bool          // ready once any issuer had keys, not all
 	Log            Log
 	Pprof          bool
+	HoldWidening   bool   // reload: {widening: hold}
 	Takeover       string // path of the socket at which a new process takes over; "": none can
 	ExplainKey     string // the sealing key as its file has it, already checked; "": none
 
@@ -54,6 +55,7 @@ type Log struct {
 type Service struct {
 	Policy       *policy.Policy
 	PolicyFile   string // as it is opened
+	PolicyText   []byte // what it held
 	Candidate    Candidate
 	Hosts        []string // lower case, without port; empty: any
 	Issuers      []string // nil: every configured issuer

@@ -12,6 +12,9 @@ import (
 // SetPause replaces how s waits for files to settle, so that tests neither sleep nor race.
 func (s *Sidecar) SetPause(f func(context.Context, time.Duration) error) { s.pause = f }
 
+// SetPatience replaces the time that s has for the comparison of policies.
+func (s *Sidecar) SetPatience(d time.Duration) { s.patience = d }
+
 // OnReload calls f after every attempt to load the configuration again, with whether it was
 // taken. It must be set before Serve.
 func (s *Sidecar) OnReload(f func(ok bool)) {

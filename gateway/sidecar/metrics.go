@@ -31,6 +31,7 @@ type metrics struct {
 	reloadTime    *prometheus.GaugeVec
 	configOK      prometheus.Gauge
 	restartNeeded prometheus.Gauge
+	policyHeld    *prometheus.GaugeVec
 	candidateInfo *prometheus.GaugeVec
 	candidateOK   *prometheus.GaugeVec
 }
@@ -54,6 +55,7 @@ func newMetrics() *metrics {
 	m.reloadTime = gauge("policy_last_reload_success_timestamp_seconds", "When the policy was last loaded, in Unix time.", "service")
 	m.configOK = gauge("config_last_reload_successful", "Whether the last attempt to load the configuration succeeded.").WithLabelValues()
 	m.restartNeeded = gauge("restart_needed", "Whether the configuration on disk has changes that only a restart takes up.").WithLabelValues()
+	m.policyHeld = gauge("policy_held", "Whether the policy on disk is held back because it widens access.", "service")
 	m.candidateInfo = gauge("candidate_info", "The candidate policy that is evaluated beside the one that is served; always 1.", "service", "hash")
 	m.candidateOK = gauge("candidate_last_reload_successful", "Whether the candidate policy's file could be used when it was last read.", "service")
 	m.build()

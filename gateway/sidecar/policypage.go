@@ -32,6 +32,7 @@ type (
 		Issuers   []string       `json:"issuers"`
 		Routes    []routePage    `json:"routes"`
 		Candidate *candidatePage `json:"candidate"`
+		Held      *heldPage      `json:"held"`
 	}
 	routePage struct {
 		Path    string     `json:"path"`
@@ -84,7 +85,7 @@ func (s *Sidecar) describe() policyPage {
 	for i, svc := range n.snapshot.Services() {
 		c := &n.config.Services[i]
 		shown := describeService(c)
-		shown.Candidate = describeCandidate(&c.Candidate, svc)
+		shown.Candidate, shown.Held = describeCandidate(&c.Candidate, svc), s.describeHeld(n.holds(svc.Name()))
 		page.Services = append(page.Services, shown)
 	}
 	for _, i := range n.verifier.Status() {

@@ -37,6 +37,7 @@ type rawConfig struct {
 	pprof          opt[bool]
 	takeover       opt[string]
 	explainKey     opt[string]
+	widening       opt[string]
 	hideRoutes     opt[bool]  // for every service that does not say otherwise
 	identityMax    opt[int64] // likewise
 }
@@ -251,7 +252,11 @@ func (d *decoder) topKeys(c *rawConfig) []key {
 		{"pprof", d.flag(&c.pprof)},
 		{"hide_routes", d.flag(&c.hideRoutes)},
 		{"identity_max", d.size(&c.identityMax, 256, 1<<20)},
-		{"reload", d.later("reload (holding back a policy that opens more)")},
+		{"reload", func(n *yaml.Node) {
+			d.mapping(n, "reload", []key{
+				{"widening", d.oneOf(&c.widening, "log", "hold")},
+			})
+		}},
 		{"takeover", d.text(&c.takeover)},
 		{"explain_key", d.text(&c.explainKey)},
 	}

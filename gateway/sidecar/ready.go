@@ -60,6 +60,7 @@ func (s *Sidecar) readyzVerbose(w http.ResponseWriter) {
 	for _, svc := range n.snapshot.Services() {
 		line(true, "policy %s: %s", svc.Name(), svc.Policy.Hash())
 	}
+	s.heldLines(n, line)
 	n.candidateLines(line)
 	s.reloadLines(line)
 	status := http.StatusOK

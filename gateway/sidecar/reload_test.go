@@ -246,7 +246,7 @@ func TestIssuersAreReloaded(t *testing.T) {
 func TestUnknownKeysOfLaterIssuesAreRefusedAtReload(t *testing.T) {
 	w := newWorld(t)
 	w.ready()
-	w.write("gateway.yaml", w.config("reload: { widening: hold }\n"))
+	w.write("gateway.yaml", strings.Replace(w.config(""), "    upstream:", "    resource_metadata: true\n    upstream:", 1))
 	if w.reloaded() {
 		t.Error("was taken")
 	}

@@ -35,6 +35,7 @@ func (r *resolver) resolve(raw *rawConfig) *Config {
 		ReadyAny:     raw.ready.or("all") == "any",
 		Log:          Log{raw.logFormat.or("auto"), raw.sampleAllowed.or(1)},
 		Pprof:        raw.pprof.or(false),
+		HoldWidening: raw.widening.or("log") == "hold",
 		Limits: Limits{
 			Connections: raw.connections.or(defaultListenerConnections()),
 			PerAddress:  raw.perAddress.or(defaultPerAddress),

@@ -45,6 +45,7 @@ func (r *resolver) service(raw *rawService) Service {
 	}
 	if raw.policy.set {
 		s.PolicyFile = relative(r.config, raw.policy.v)
+		s.PolicyText, _ = r.files.file(s.PolicyFile) // read before, by policy
 	}
 	if raw.audience.set {
 		s.Audience = r.audience(&raw.audience)

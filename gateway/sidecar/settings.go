@@ -47,6 +47,7 @@ func Settings() []Setting {
 		{"identity_max"},
 		{"pprof"},
 		{"explain_key"},
+		{"reload.widening"},
 	}
 }
 

@@ -44,6 +44,7 @@ type Sidecar struct {
 	tried *fileSet
 
 	verifying verifying
+	patience  time.Duration // with comparisons of policies
 	pause     func(context.Context, time.Duration) error
 	reloaded  func(reloadReport) // tests wait for it; nil otherwise
 }
@@ -70,6 +71,8 @@ func New(cfg *Config, w io.Writer) (*Sidecar, error) {
 		asked:   make(chan struct{}, 1),
 		tried:   cfg.files,
 		pause:   pause,
+
+		patience: patience,
 	}
 	text := isText(w, cfg.Log.Format)
 	s.log = slog.New(newHandler(s.queue, text, nil))
@@ -164,12 +167,18 @@ func (s *Sidecar) publish(n *state) {
 }
 
 // take serves a configuration that was read again, or, where it has errors and cfg is nil or it
-// cannot be built, goes on with what was served before; then it says what became of it.
-func (s *Sidecar) take(ctx context.Context, cfg *Config, findings policy.Findings) {
+// cannot be built, goes on with what was served before; then it says what became of it. A person
+// who asked for it gets all of it: nothing is held back then.
+func (s *Sidecar) take(ctx context.Context, cfg *Config, findings policy.Findings, asked bool) {
 	report := reloadReport{at: time.Now(), findings: findings}
 	before := s.current.Load()
+	holds := cfg != nil && cfg.HoldWidening && !asked
 	if cfg != nil {
-		report.err = s.replace(ctx, cfg, before)
+		var back []held
+		if holds {
+			cfg, back = s.holdBack(ctx, cfg, before)
+		}
+		report.err = s.replace(ctx, cfg, back, before)
 		report.ok = report.err == nil
 	}
 	if report.ok {
@@ -178,17 +187,25 @@ func (s *Sidecar) take(ctx context.Context, cfg *Config, findings policy.Finding
 	s.last.Store(&report)
 	s.metrics.reloaded(before, s.current.Load(), &report)
 	s.logReload(&report)
+	if report.ok {
+		s.logAdded(before, s.current.Load())
+		s.logHeld(s.current.Load())
+	}
+	if report.ok && !holds {
+		s.logWidenings(ctx, before, s.current.Load())
+	}
 	if s.reloaded != nil {
 		s.reloaded(report)
 	}
 }
 
 // replace builds a configuration and publishes it. An error changes nothing.
-func (s *Sidecar) replace(ctx context.Context, cfg *Config, before *state) error {
+func (s *Sidecar) replace(ctx context.Context, cfg *Config, back []held, before *state) error {
 	n, err := s.build(cfg, before)
 	if err != nil {
 		return err
 	}
+	n.held = back
 	if n.verifier != before.verifier {
 		s.verifying.start(ctx, n.verifier)
 		awaitKeys(ctx, n.verifier)

@@ -56,7 +56,8 @@ func (w *watcher) errors() <-chan error {
 	return w.notify.Errors
 }
 
-// Reload asks for the configuration to be read again, as SIGHUP does. It does not wait; the
+// Reload asks for the configuration to be read again, as SIGHUP does, and for all of it to be
+// served, what was held back for widening access too. It does not wait; the
 // outcome is in the log, the metrics and /policy.
 func (s *Sidecar) Reload() {
 	select {
@@ -103,10 +104,10 @@ func (s *Sidecar) watch(ctx context.Context) {
 	}
 }
 
-// look reads the files again if they differ from what was last tried, or when it is forced.
-func (s *Sidecar) look(ctx context.Context, w *watcher, forced bool) {
+// look reads the files again if they differ from what was last tried, or when somebody asked.
+func (s *Sidecar) look(ctx context.Context, w *watcher, asked bool) {
 	w.watch(s.tried.watchFolders())
-	if !forced && s.tried.again().hash() == s.tried.hash() {
+	if !asked && s.tried.again().hash() == s.tried.hash() {
 		return
 	}
 	cfg, findings, err := s.settled(ctx)
@@ -114,7 +115,7 @@ func (s *Sidecar) look(ctx context.Context, w *watcher, forced bool) {
 		return // asked to stop
 	}
 	w.watch(s.tried.watchFolders())
-	s.take(ctx, cfg, findings)
+	s.take(ctx, cfg, findings, asked)
 }
 
 // settled loads the configuration and waits until a second reading of the same files says the

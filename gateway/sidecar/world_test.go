@@ -123,20 +123,21 @@ func (b *buffer) lines(t testing.TB) []map[string]any {
 
 // world is one gateway over real sockets, with an issuer and a service.
 type world struct {
-	t       testing.TB
-	dir     string
-	issuer  *issuer
-	service *httptest.Server
-	served  atomic.Int64
-	gateway *sidecar.Sidecar
-	log     *buffer
-	data    string // http://host:port
-	socket  string // where the data port listens in place of that, if it is set
-	admin   string
-	reloads chan bool
-	pause   func(context.Context, time.Duration) error // nil: no pause at all
-	stop    context.CancelFunc
-	ended   chan error
+	t        testing.TB
+	dir      string
+	issuer   *issuer
+	service  *httptest.Server
+	served   atomic.Int64
+	gateway  *sidecar.Sidecar
+	log      *buffer
+	data     string // http://host:port
+	socket   string // where the data port listens in place of that, if it is set
+	admin    string
+	reloads  chan bool
+	pause    func(context.Context, time.Duration) error // nil: no pause at all
+	patience time.Duration                              // 0: as it is
+	stop     context.CancelFunc
+	ended    chan error
 }
 
 const worldPolicy = `version: 1
@@ -226,6 +227,9 @@ func (w *world) start() {
 		}
 		return ctx.Err()
 	})
+	if w.patience != 0 {
+		g.SetPatience(w.patience)
+	}
 	g.OnReload(func(ok bool) { w.reloads <- ok })
 	data, admin := listen(w.t), listen(w.t)
 	if w.socket != "" {
