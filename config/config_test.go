@@ -29,7 +29,7 @@ import (
 // A warning begins with its id.
 type verdict struct{ faults, warnings []string }
 
-// kinds are the three formats: how a file of each is loaded, and what schema judges it.
+// kinds are the formats: how a file of each is loaded, and what schema judges it.
 var kinds = map[string]func(t *testing.T, file string) verdict{
 	"policy": func(t *testing.T, file string) verdict {
 		src, err := os.ReadFile(file)
@@ -39,6 +39,17 @@ var kinds = map[string]func(t *testing.T, file string) verdict{
 		loaded, findings := policy.Load(file, src)
 		if (loaded == nil) != findings.HasErrors() {
 			t.Errorf("a policy is %t, errors are %t", loaded != nil, findings.HasErrors())
+		}
+		return divide(findings)
+	},
+	"tests": func(t *testing.T, file string) verdict {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		suite, findings := policy.ReadSuite(file, src)
+		if suite != nil {
+			_, findings = suite.Bind(shop(t))
 		}
 		return divide(findings)
 	},

@@ -132,6 +132,9 @@ var rooms = []struct {
 	{"gateway/fastlane", []string{"gateway/sidecar", "gateway/proxy"}, "lanes are below the sidecar and do not know each other"},
 }
 
+// schemas is data that binaries carry to print it: the formats are the contract with editors.
+const schemas = "config/schema"
+
 func TestRoomsDoNotReachThroughWalls(t *testing.T) {
 	for _, p := range packages(t) {
 		for _, r := range rooms {
@@ -144,7 +147,7 @@ func TestRoomsDoNotReachThroughWalls(t *testing.T) {
 			} // else: an external test stands outside the room, and may bring its real neighbours of the same binary
 			for _, imported := range imports {
 				target, ours := strings.CutPrefix(imported, module+"/")
-				if !ours || within(target, r.room) {
+				if !ours || within(target, r.room) || target == schemas {
 					continue
 				}
 				if slices.ContainsFunc(r.forbidden, func(f string) bool { return within(target, f) }) {
@@ -165,7 +168,7 @@ func TestBinariesDoNotContainOneAnother(t *testing.T) {
 		}
 		for _, dep := range p.Deps {
 			target, ours := strings.CutPrefix(dep, module+"/")
-			if ours && !within(target, p.rel()) {
+			if ours && !within(target, p.rel()) && target != schemas {
 				t.Errorf("the binary %s contains %s: the three binaries share the wire and nothing else", p.rel(), target)
 			}
 		}

@@ -77,6 +77,7 @@ type fileKind string
 
 const (
 	policyFile  fileKind = "policy"
+	testsFile   fileKind = "tests"
 	configFile  fileKind = "config"
 	unknownFile fileKind = "unknown"
 )

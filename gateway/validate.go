@@ -62,7 +62,12 @@ func (v *verdict) check(a *app, file string, src []byte, found bool) {
 	if checked.Kind == unknownFile && !found {
 		checked.Kind = policyFile
 	}
+	if isTestFile(file) {
+		checked.Kind = testsFile
+	}
 	switch checked.Kind {
+	case testsFile:
+		v.checkTests(file, src, &checked)
 	case policyFile:
 		p, findings := policy.Load(file, src)
 		v.Findings = append(v.Findings, findings...)
@@ -80,6 +85,33 @@ func (v *verdict) check(a *app, file string, src []byte, found bool) {
 		checked.note = "skipped, neither a policy nor a gateway.yaml"
 	}
 	v.Files = append(v.Files, checked)
+}
+
+// checkTests reads personas in the words of their policy. What is wrong with the policy itself is
+// reported with its own file.
+func (v *verdict) checkTests(file string, src []byte, checked *checkedFile) {
+	suite, findings := policy.ReadSuite(file, src)
+	v.Findings = append(v.Findings, findings...)
+	if suite == nil {
+		return
+	}
+	named := policyOf(file, suite)
+	text, err := readFile(named)
+	if err != nil {
+		v.Findings = append(v.Findings, suite.Misses(err.Error()))
+		return
+	}
+	p, _ := policy.Load(named, text)
+	if p == nil {
+		v.Findings = append(v.Findings, suite.Misses("the policy "+named+" has faults"))
+		return
+	}
+	tests, findings := suite.Bind(p)
+	v.Findings = append(v.Findings, findings...)
+	if findings.HasErrors() {
+		return
+	}
+	checked.note = "tests of " + p.Service() + ", " + count(len(tests.Personas), "persona")
 }
 
 // finish sorts the findings, drops those that a policy and the config that names it have both

@@ -123,6 +123,7 @@ const (
 	idRepeated    = "SG029"
 	idTooMany     = "SG030"
 	idDeceptive   = "SG031"
+	idNoPolicy    = "SG032"
 
 	idPublicWrite    = "SG101"
 	idUnusedScope    = "SG102"
@@ -179,6 +180,7 @@ var kinds = []Kind{
 	{idRepeated, "an entry that stands twice in one list"},
 	{idTooMany, "more conditions in one rule, more routes, or more findings than a policy may have"},
 	{idDeceptive, "a character by which the file reads otherwise than it looks"},
+	{idNoPolicy, "a test file whose policy cannot be read"},
 
 	{idPublicWrite, "public on a method that writes"},
 	{idUnusedScope, "a declared scope that opens nothing"},

@@ -10,6 +10,7 @@ import (
 type Suite struct {
 	file     string
 	policy   string
+	named    *yaml.Node // the value of policy:
 	personas *yaml.Node
 }
 
@@ -30,6 +31,7 @@ func ReadSuite(file string, src []byte) (*Suite, Findings) {
 		}
 		r.version(f["version"])
 		if n := f["policy"]; n != nil {
+			s.named = n
 			s.policy, _ = r.text(n, "`policy:`")
 		}
 		s.personas = f["personas"]
@@ -44,6 +46,13 @@ func ReadSuite(file string, src []byte) (*Suite, Findings) {
 // PolicyPath is the policy that the suite is for, as written: relative to the
 // suite's own folder.
 func (s *Suite) PolicyPath() string { return s.policy }
+
+// Misses is the finding that the policy named by the suite cannot be had: why.
+func (s *Suite) Misses(why string) Finding {
+	r := &reader{file: s.file}
+	r.report(s.named, idNoPolicy, "name it by a path relative to this file", "%s", why)
+	return r.found[0]
+}
 
 // Bind reads the suite's personas in the vocabulary of its policy. The tests
 // are empty when a finding is an error.
