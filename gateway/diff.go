@@ -15,7 +15,7 @@ import (
 // somebody may do what they could not before or that could not be ruled out, and
 // with 2 when something cannot be used.
 type diffCmd struct {
-	Format          string `enum:"text,json,github" default:"text" help:"How to print: ${enum}."`
+	Format          string `enum:"text,json,github,sarif" default:"text" help:"How to print: ${enum}."`
 	ForbidNewAccess bool   `help:"Fail when somebody may do what they could not before, or when that cannot be ruled out."`
 	Old             string `arg:"" help:"A policy, a folder of policies, a gateway.yaml, or either of the first two in a git revision: HEAD~1:config/policies."`
 	New             string `arg:"" help:"The same, after the change."`
@@ -39,8 +39,8 @@ func (c *diffCmd) Run(a *app) error {
 	switch c.Format {
 	case "json":
 		err = a.writeJSON(d.result())
-	case "github":
-		d.writeGitHub(a.stdout)
+	case "github", "sarif":
+		err = d.writeFor(a, c.Format)
 	default:
 		d.print(a)
 	}

@@ -2,35 +2,57 @@ package main
 
 import (
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 
 	"github.com/scopegate/scopegate/gateway/policy"
 )
 
-// writeGitHub annotates the line of the new rule, or of the old one where there
-// is none any more: what widens as a warning, as an error where it is forbidden,
-// what narrows as a notice.
-func (d *difference) writeGitHub(w io.Writer) {
+// What build servers show beside the line of a changed rule.
+
+// writeFor writes for a build server, with a summary where it goes into a log.
+func (d *difference) writeFor(a *app, format string) error {
+	var files []string
+	notices := []notice{}
 	for _, c := range d.services {
 		for i := range c.Changes {
-			x := &c.Changes[i]
-			level := "notice"
-			switch {
-			case x.Kind.Widens() && d.forbidden:
-				level = "error"
-			case x.Kind.Widens():
-				level = "warning"
+			n := c.notice(&c.Changes[i], d.forbidden)
+			notices = append(notices, n)
+			if !slices.Contains(files, n.file) {
+				files = append(files, n.file)
 			}
-			file, line := c.at(x)
-			annotate(w, level, file, line, 0, "access "+strings.ReplaceAll(x.Kind.String(), "_", " "), c.note(x))
 		}
 	}
-	fmt.Fprintln(w, d.summary())
+	if err := a.writeNotices(format, "diff", files, changeKinds(), notices); err != nil || format != "github" {
+		return err
+	}
+	a.printf("%s\n", d.summary())
+	return nil
 }
 
-// at is where a reviewer sees the change: a line of the new file where one
-// answers, else of the old one.
+// changeKinds is the table of the kinds, by their names.
+func changeKinds() (out []policy.Kind) {
+	for kind := policy.Opened; kind <= policy.MayTighten; kind++ {
+		out = append(out, policy.Kind{ID: kind.String(), Doc: kind.About()})
+	}
+	return out
+}
+
+// notice stands at the line of the new rule, or of the old one where there is
+// none any more. What widens is a warning, and an error where it is forbidden.
+func (c *compared) notice(x *policy.Change, forbidden bool) notice {
+	n := notice{id: x.Kind.String(), level: "note", title: "access " + strings.ReplaceAll(x.Kind.String(), "_", " "), text: c.note(x)}
+	switch {
+	case x.Kind.Widens() && forbidden:
+		n.level = "error"
+	case x.Kind.Widens():
+		n.level = "warning"
+	}
+	n.file, n.line = c.at(x)
+	return n
+}
+
+// at is where a reviewer sees the change.
 func (c *compared) at(x *policy.Change) (file string, line int) {
 	for _, s := range []struct {
 		of *sided

@@ -2,33 +2,9 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"strings"
 	"testing"
-
-	"golang.org/x/tools/txtar"
 )
-
-// The review that README.md shows is the one that the command prints.
-func TestTheReadmeShowsADiff(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	script, err := txtar.ParseFile("testdata/script/diff.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range script.Files {
-		if f.Name != "review.txt" {
-			continue
-		}
-		shown := strings.ReplaceAll("    "+strings.TrimSuffix(string(f.Data), "\n"), "\n", "\n    ")
-		if !strings.Contains(string(readme), "    $ gateway diff old.yaml new.yaml\n"+strings.ReplaceAll(shown, "\n    \n", "\n\n")) {
-			t.Error("README.md shows another review than testdata/script/diff.txtar wants")
-		}
-	}
-}
 
 // Without git a revision cannot be read, and that is said as such.
 func TestDiffWithoutGit(t *testing.T) {

@@ -15,6 +15,7 @@ func TestReadmeShowsWhatScriptsSaw(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, shown := range []struct{ script, golden string }{
+		{"diff.txtar", "review.txt"},
 		{"replay.txtar", "candidate.txt"},
 	} {
 		script, err := txtar.ParseFile("testdata/script/" + shown.script)

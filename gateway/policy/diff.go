@@ -69,6 +69,18 @@ func (k ChangeKind) String() string {
 	return [...]string{"opened", "loosened", "may_widen", "tightened", "closed", "may_tighten"}[k]
 }
 
+// About says in a sentence what the kind means.
+func (k ChangeKind) About() string {
+	return [...]string{
+		"nobody could, whatever the token; somebody can now",
+		"somebody can who could not, where others could before",
+		"perhaps somebody can who could not; it was not decided",
+		"somebody could who cannot now, where others still can",
+		"somebody could; nobody can now, whatever the token",
+		"perhaps somebody could who cannot now; it was not decided",
+	}[k]
+}
+
 // MarshalText writes the kind's name, so that JSON shows it.
 func (k ChangeKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
