@@ -154,20 +154,3 @@ func (x *Change) template() string {
 	}
 	return ""
 }
-
-// FirstChange returns one change between two policies, always the same one, and
-// looks no further; it may be one that is not proven. When it returns nil, the
-// policies allow the same callers the same requests if exact is true, and
-// nothing is known if it is not.
-//
-// Routes that both policies share, as the same *Route, cost next to nothing as
-// long as the vocabularies are equal.
-func FirstChange(old, new *Policy) (change *Change, exact bool) {
-	c := newComparer(old, new)
-	c.one = true
-	c.compare()
-	if len(c.changes) > 0 {
-		return &c.changes[0], true
-	}
-	return nil, c.exact && c.whole
-}

@@ -34,6 +34,10 @@ var shapesOfPolicies = map[string]func(n int, word string) string{
 		return lines(n, word, func(i int) string { return fmt.Sprintf("/a%d/b%d/c%d/**", i%10, i/10%10, i/100) }) +
 			"  /**: { GET: w9, ANY: nobody }\n" + lines(10, word, func(i int) string { return fmt.Sprintf("/a%d/**", i) })
 	},
+	"crosstails": func(n int, word string) string {
+		return lines(n/2, word, func(i int) string { return fmt.Sprintf("/a%d/{x}/**", i) }) +
+			lines(n/2, word, func(i int) string { return fmt.Sprintf("/{x}/c%d/**", i) })
+	},
 	"crossed": func(n int, word string) string { // every path of one half meets every one of the other
 		return lines(n/2, word, func(i int) string { return fmt.Sprintf("/a%d/{x}/b", i) }) +
 			lines(n/2, word, func(i int) string { return fmt.Sprintf("/{x}/c%d/{y}", i) })
@@ -73,7 +77,7 @@ func shaped(tb testing.TB, name string, n int, word string) *policy.Policy {
 // BenchmarkCompare: two policies in which one rule in ten differs, of a thousand
 // and of ten thousand routes.
 func BenchmarkCompare(b *testing.B) {
-	for _, name := range []string{"flat", "names", "deep", "tenant", "tails", "crossed"} {
+	for _, name := range []string{"flat", "names", "deep", "tenant", "tails", "crossed", "crosstails"} {
 		for _, n := range []int{1000, 10_000} {
 			old, new := shaped(b, name, n, "w1"), shaped(b, name, n, "{ all: [w1, w2] }")
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {

@@ -29,9 +29,9 @@ func (c *comparer) exception(m *meeting, rule GuardRule) {
 func (s *spot) breaking(rule GuardRule) []string {
 	switch rule {
 	case RuleMethodOverride, RuleEmptySegment:
-		return []string{s.path()}
+		return []string{s.req.Path}
 	case RuleQueryToken:
-		return []string{s.path() + "?access_token=x"}
+		return []string{s.req.Path + "?access_token=x"}
 	}
 	var out []string
 	for _, place := range slices.Backward(s.open) {
@@ -79,7 +79,7 @@ func overriding(method, target string) Received {
 // upgrade notes that GET may switch to a protocol in one policy alone.
 func (c *comparer) upgrade(m *meeting) {
 	for _, protocol := range slices.Concat(m.old.upgrades, m.new.upgrades) {
-		in := received("GET", m.at.path())
+		in := received("GET", m.at.req.Path)
 		req, ok := readingOf(in)
 		if !ok || m.old.Upgrade(protocol) == m.new.Upgrade(protocol) {
 			continue

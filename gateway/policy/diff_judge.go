@@ -8,7 +8,7 @@ type verdictKey struct{ old, new int }
 // verdictOn compares two rules, once for all pairs that ask for the same.
 func (c *comparer) verdictOn(old, new *Rule, path string) verdict {
 	key := verdictKey{c.numberOf(old.key(c.old.policy, path)), c.numberOf(new.key(c.new.policy, path))}
-	if c.sameWords && key.old == key.new {
+	if key.old == key.new && (c.sameWords || c.sameHolders(old, new)) {
 		return verdict{}
 	}
 	v, known := c.verdicts[key]
@@ -17,6 +17,29 @@ func (c *comparer) verdictOn(old, new *Rule, path string) verdict {
 		c.verdicts[key] = v
 	}
 	return v
+}
+
+// sameHolders reports whether the same words stand for each scope of two rules
+// that are spelled alike: then they are equal, however hard they are to compare.
+func (c *comparer) sameHolders(old, new *Rule) bool {
+	if !old.lets(byRequirement) {
+		return true
+	}
+	for i, t := range old.formula {
+		if t.op == opScope && !slices.Equal(c.old.holders(t.arg), c.new.holders(new.formula[i].arg)) {
+			return false
+		}
+	}
+	return true
+}
+
+// holders are the words that stand for a scope.
+func (s *side) holders(scope int32) []string {
+	var out []string
+	for _, i := range s.implying(scope) {
+		out = append(out, s.policy.vocabulary.words[i])
+	}
+	return out
 }
 
 func (c *comparer) numberOf(key string) int {
@@ -33,7 +56,7 @@ func (c *comparer) numberOf(key string) int {
 func (c *comparer) judge(m *meeting) {
 	refused := m.at.req.Broken
 	c.methods(m, &m.at.req, func(method string) (Received, *Rule, *Rule) {
-		return received(method, m.at.path()), m.old.ruleFor(method, refused), m.new.ruleFor(method, refused)
+		return received(method, m.at.req.Path), m.old.ruleFor(method, refused), m.new.ruleFor(method, refused)
 	})
 	if m.old == nil || m.new == nil {
 		return

@@ -11,38 +11,53 @@ import (
 type spot struct {
 	segments []string
 	open     []int // the places that neither pattern names
+	below    int   // segments up to the first in the tail that both have; 0 without one
+	lost     bool  // a route with a tail wins all that the two have in common
 	req      Request
 }
 
 // spots yields the paths that the two routes win together, of each number of
 // segments one: the shortest first, and those with empty segments within them
 // last. A nil route is won where nothing matches.
+//
+// Most pairs that are tried win none, so what is tried is written into memory
+// that is used again.
 func (c *comparer) spots(old, new *Route) iter.Seq[spot] {
 	return func(yield func(spot) bool) {
-		fixed, tail := crossing(old, new)
-		s := c.spotOf(fixed)
+		s := &c.at
+		tail := s.cross(old, new, c)
 		if !tail {
-			if c.wins(old, new, &s) {
-				yield(s)
+			if c.won(old, new, s) {
+				yield(s.clone())
 			}
 			return
 		}
-		for _, below := range c.tails(len(fixed), old.acceptsEmpty() || new.acceptsEmpty()) {
-			one := spot{segments: slices.Clone(s.segments), open: slices.Clone(s.open)}
+		segments, open := len(s.segments), len(s.open)
+		for below := range c.tails(segments, old.acceptsEmpty() || new.acceptsEmpty()) {
+			s.segments, s.open, s.below = s.segments[:segments], s.open[:open], segments+1
 			for _, empty := range below {
-				one.add("", !empty, c)
+				s.add("", !empty, c)
 			}
-			if c.wins(old, new, &one) && !yield(one) {
+			if c.won(old, new, s) {
+				if !yield(s.clone()) {
+					return
+				}
+			} else if s.lost { // on all that is longer, too
 				return
 			}
 		}
 	}
 }
 
+func (s *spot) clone() spot {
+	return spot{segments: slices.Clone(s.segments), open: slices.Clone(s.open), req: s.req}
+}
+
 func (r *Route) acceptsEmpty() bool { return r != nil && r.Accepts(RuleEmptySegment) }
 
-// crossing is the intersection of two patterns that meet, without its tail.
-func crossing(old, new *Route) (fixed []segment, tail bool) {
+// cross begins with the intersection of two patterns that meet, and reports
+// whether it has a tail.
+func (s *spot) cross(old, new *Route, c *comparer) (tail bool) {
 	if old == nil {
 		old = new
 	}
@@ -54,13 +69,14 @@ func crossing(old, new *Route) (fixed []segment, tail bool) {
 	if len(a) < len(b) {
 		a, b = b, a
 	}
-	fixed = slices.Clone(a)
-	for i, s := range b {
-		if fixed[i].kind == namedSegment {
-			fixed[i] = s
+	s.segments, s.open, s.below, s.lost = s.segments[:0], s.open[:0], 0, false
+	for i, one := range a {
+		if one.kind == namedSegment && i < len(b) {
+			one = b[i]
 		}
+		s.add(one.text, one.kind == namedSegment, c)
 	}
-	return fixed, aTail && bTail
+	return aTail && bTail
 }
 
 // fixed are the segments before a final **.
@@ -71,64 +87,69 @@ func (p pattern) fixed() (segments []segment, tail bool) {
 	return p.segments, false
 }
 
-// tails lists what may stand in the place of a ** behind some segments: for
+// tails yields what may stand in the place of a ** behind some segments: for
 // each segment below whether it is empty. No pattern tells lengths apart that
 // are beyond the longest one. An empty segment before the end is a request that
 // breaks the guard's rule empty_segment; of those one at each place is tried.
-func (c *comparer) tails(behind int, inner bool) (out [][]bool) {
-	deepest := max(1, c.longest-behind+1)
-	for n := 1; n <= deepest; n++ {
-		out = append(out, make([]bool, n), append(make([]bool, n-1), true))
-	}
-	if !inner {
-		return out
-	}
-	plain := len(out)
-	for _, below := range out[:plain] {
-		for i := range len(below) - 1 {
-			one := slices.Clone(below)
-			one[i] = true
-			out = append(out, one)
+func (c *comparer) tails(behind int, inner bool) iter.Seq[[]bool] {
+	return func(yield func([]bool) bool) {
+		deepest := max(1, c.longest-behind+1)
+		for n := range deepest {
+			if !yield(make([]bool, n+1)) || !yield(append(make([]bool, n), true)) {
+				return
+			}
+		}
+		for n := 2; inner && n <= deepest; n++ {
+			for i := range 2 * (n - 1) {
+				below := make([]bool, n)
+				below[i/2], below[n-1] = true, i%2 == 1
+				if !yield(below) {
+					return
+				}
+			}
 		}
 	}
-	return out
-}
-
-func (c *comparer) spotOf(fixed []segment) (s spot) {
-	for _, f := range fixed {
-		s.add(f.text, f.kind == namedSegment, c)
-	}
-	return s
 }
 
 // add appends a segment: a literal, or where it is open a text that stands in
 // neither policy, another one for each place.
 func (s *spot) add(literal string, open bool, c *comparer) {
 	if open {
-		literal = c.fresh()
-		if n := len(s.open); n > 0 {
-			literal += strconv.Itoa(n + 1)
-		}
+		literal = c.freshText(len(s.open))
 		s.open = append(s.open, len(s.segments))
 	}
 	s.segments = append(s.segments, literal)
 }
 
+// freshText is the n-th of the texts that begin with fresh.
+func (c *comparer) freshText(n int) string {
+	for len(c.texts) <= n {
+		text := c.fresh()
+		if n := len(c.texts); n > 0 {
+			text += strconv.Itoa(n + 1)
+		}
+		c.texts = append(c.texts, text)
+	}
+	return c.texts[n]
+}
+
 // fresh is a text with which no literal and no claim's value of the policies
 // begins.
 func (c *comparer) fresh() string {
-	if c.fill != "" {
-		return c.fill
-	}
-	for _, c.fill = range fills {
-		if !c.old.policy.mentions(c.fill) && !c.new.policy.mentions(c.fill) {
-			return c.fill
+	text := ""
+	for _, text = range fills {
+		if !c.mention(text) {
+			return text
 		}
 	}
-	for c.old.policy.mentions(c.fill) || c.new.policy.mentions(c.fill) {
-		c.fill += "x"
+	for c.mention(text) {
+		text += "x"
 	}
-	return c.fill
+	return text
+}
+
+func (c *comparer) mention(text string) bool {
+	return c.old.policy.mentions(text) || c.new.policy.mentions(text)
 }
 
 // mentions reports whether a literal or the value of a claim begins so.
@@ -150,17 +171,33 @@ func (p *Policy) mentions(text string) bool {
 	return false
 }
 
-// wins reports whether the two routes win the path, and notes its reading.
-func (c *comparer) wins(old, new *Route, s *spot) bool {
+// won reports whether the two routes win the path, and notes its reading.
+func (c *comparer) won(old, new *Route, s *spot) bool {
 	if !c.spend() {
 		return false
 	}
+	c.path = c.path[:0]
+	for _, segment := range s.segments {
+		c.path = append(append(c.path, '/'), segment...)
+	}
+	path := string(c.path)
+	if !s.wonBy(old, c.old.policy.root.find(path)) || !s.wonBy(new, c.new.policy.root.find(path)) {
+		return false
+	}
 	var ok bool
-	s.req, ok = readingOf(received("GET", s.path()))
-	return ok && c.old.policy.root.find(s.req.Path) == old && c.new.policy.root.find(s.req.Path) == new
+	s.req, ok = readingOf(received("GET", path))
+	return ok && s.req.Path == path
 }
 
-func (s *spot) path() string { return "/" + strings.Join(s.segments, "/") }
+// wonBy compares the winner with the route that should be. One with a tail that
+// begins no later than here wins everything below, too.
+func (s *spot) wonBy(route, winner *Route) bool {
+	if winner != route && winner != nil {
+		before, tail := winner.pattern.fixed()
+		s.lost = tail && len(before) < s.below
+	}
+	return winner == route
+}
 
 // with is the path with another text in one place.
 func (s *spot) with(place int, text string) string {

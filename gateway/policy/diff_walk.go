@@ -19,9 +19,9 @@ import (
 
 // Bounds on work, far above what policies need that people write.
 const (
-	maxMeetings = 50_000_000 // pairs of nodes visited and paths tried
-	workPerRule = 300_000    // steps on the diagram of one pair of rules
-	workInAll   = 30_000_000 // steps on all of them
+	maxMeetings = 150_000_000 // pairs of nodes visited and paths tried
+	workPerRule = 300_000     // steps on the diagram of one pair of rules
+	workInAll   = 30_000_000  // steps on all of them
 
 	asking = 1 << 10 // visits after which somebody is asked whether to go on
 )
@@ -30,14 +30,15 @@ const (
 type comparer struct {
 	old, new  side
 	sameWords bool        // the vocabularies are equal
-	one       bool        // the first change will do
 	exact     bool        // all was decided
 	whole     bool        // all was looked at
 	stop      func() bool // nil: never
 	meetings  int         // visits that are left
 	work      int         // steps that are left
 	longest   int         // segments of the longest pattern
-	fill      string
+	texts     []string    // see freshText
+	at        spot        // the one that is tried
+	path      []byte      // its path
 	found     []meeting
 	verdicts  map[verdictKey]verdict
 	numbers   map[string]int
@@ -94,7 +95,7 @@ func (c *comparer) compare() {
 		return cmp.Or(strings.Compare(a.new.name(), b.new.name()), strings.Compare(a.old.name(), b.old.name()))
 	})
 	for i := range c.found {
-		if c.one && len(c.changes) > 0 || c.stopped() {
+		if c.stopped() {
 			return
 		}
 		c.judge(&c.found[i])
