@@ -122,9 +122,10 @@ func (a *app) revisionSide(name string) (*side, error) {
 	return s, s.check()
 }
 
-// add takes a policy. Of a folder's other files it takes no notice.
+// add takes a policy. Of a folder's other files it takes no notice, nor of candidates that are called
+// so: nobody obeys them.
 func (s *side) add(a *app, file, disk string, src []byte) error {
-	if !s.one && (kindOf(file, src) != policyFile || isTestFile(file)) {
+	if !s.one && (kindOf(file, src) != policyFile || isTestFile(file) || isCandidateFile(file)) {
 		return nil
 	}
 	p, err := a.parsePolicy(file, src)

@@ -141,3 +141,9 @@ func expand(args []string) (files []string, inFolder map[string]bool, err error)
 	}
 	return files, inFolder, nil
 }
+
+// isCandidateFile tells the next policy of a service from the one that is served, where both lie in
+// one folder: candidate: in gateway.yaml names it.
+func isCandidateFile(file string) bool {
+	return strings.HasSuffix(file, ".next.yaml") || strings.HasSuffix(file, ".next.yml")
+}

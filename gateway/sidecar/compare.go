@@ -9,9 +9,13 @@ import (
 	"github.com/scopegate/scopegate/gateway/gate"
 )
 
-// comparedLines is how many lines a second each route may have, for each pair of outcomes that
-// differ, beyond those that sampling writes.
-const comparedLines = 10
+// Lines of requests that a candidate decides otherwise, beyond those that are written anyway: so
+// many a second for each route and pair of outcomes, and so many in all, since strangers can
+// cause them too.
+const (
+	comparedLines    = 2
+	allComparedLines = 100
+)
 
 // comparison is what a route's requests were decided to by the active policy and by its
 // candidate: by whether the active one allows, then by the candidate's verdict.
@@ -49,6 +53,17 @@ func (r *recorder) compare(x *gate.Exchange, at *slot, stripe int, now time.Time
 		d = difference{candidate, &pair.lines}
 	}
 	return d
+}
+
+// differing limits the lines of differences; see sampled.
+func (r *recorder) differing(of *allowance, now time.Time) int64 {
+	since := now.Sub(r.traffic.began)
+	n := of.allow(comparedLines, since)
+	if n > 0 && r.differed.allow(allComparedLines, since) == 0 {
+		of.suppressed.Add(n)
+		return 0
+	}
+	return n
 }
 
 // flushCompared accounts for lines that were held back, as flush does.

@@ -32,6 +32,8 @@ type recorder struct {
 	refused *limiter
 	causes  *limiter
 	sample  atomic.Int64 // every n-th allowed line
+
+	differed allowance // of lines about differences, in all
 }
 
 // decisionOptions drops the level: a line of the decision log has the keys of its contract
@@ -120,7 +122,7 @@ func (r *recorder) sampled(x *gate.Exchange, at *slot, f fate, pn *pen, differin
 	case refused && !limited, !refused && n == 1:
 		return 1
 	case differing != nil:
-		return differing.allow(comparedLines, now.Sub(r.traffic.began))
+		return r.differing(differing, now)
 	case limited:
 		return r.refused.allow(f.reason, now)
 	case r.pens.stripes[pn.stripe].allowed.Add(1)%uint64(n) != 1:
