@@ -30,6 +30,7 @@ type commands struct {
 	Replay   replayCmd   `cmd:"" help:"Ask a candidate policy what it would have said to recorded requests."`
 	Routes   routesCmd   `cmd:"" help:"Show a policy as a table of paths, methods and what they need."`
 	OpenAPI  openapiCmd  `cmd:"" name:"openapi" help:"Draft a policy from an OpenAPI document, or show where the two disagree."`
+	Fmt      fmtCmd      `cmd:"" help:"Give policies and test files their canonical layout; comments stay."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON schema of a kind of file, for editors."`
 	Complete completeCmd `cmd:"" name:"completion" help:"Print a script by which bash, zsh or fish completes command lines."`
 	Health   healthCmd   `cmd:"" help:"Ask a running gateway whether it is ready; for container health checks."`
