@@ -138,7 +138,8 @@ type rigConfig struct {
 	upstream    upstream.Config
 	inFlight    int64
 	cors        *gate.CORS
-	errorLog    *log.Logger // the test's own unless it is set
+	service     func(*gate.Service) // changes it before it is served
+	errorLog    *log.Logger         // the test's own unless it is set
 }
 
 // newRig serves with l as the reader of HTTP/1.
@@ -171,6 +172,9 @@ func (l logged) Write(p []byte) (int, error) {
 // snapshot serves a policy; without the key no token is good any more.
 func (r *rig) snapshot(text string, key bool) *gate.Snapshot {
 	s := &gate.Service{Policy: r.policy(text), Candidate: r.policy(openPolicy), Upstream: newWays(r.t, r.config.upstream), InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight, CORS: r.config.cors}
+	if r.config.service != nil {
+		r.config.service(s)
+	}
 	n, err := gate.NewSnapshot([]*gate.Service{s}, verifierWith(r.t, key), nil)
 	if err != nil {
 		r.t.Fatal(err)

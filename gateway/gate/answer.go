@@ -37,6 +37,10 @@ func (x *Exchange) Refuse(ctx context.Context, err error) Answer {
 	}
 	a := Answer{Status: status, Fields: x.fields[:0]}
 	a.set("X-Request-Id", x.RequestID())
+	if x.refusal.Reason == ReasonResourceMetadata {
+		x.answerMetadata(&a)
+		return a
+	}
 	a.set("Cache-Control", "no-store")
 	if c := x.challenge(v.challenge); c != "" {
 		a.set("WWW-Authenticate", c)
@@ -173,6 +177,9 @@ func (x *Exchange) challenge(c challenge) string {
 				b = appendParam(b, "acr_values", strings.Join(acr, " "))
 			}
 		}
+	}
+	if x.service != nil && x.service.document != nil {
+		b = appendParam(b, "resource_metadata", x.service.document.url) // RFC 9728 section 5.1
 	}
 	x.challenged = b
 	return unsafe.String(unsafe.SliceData(b), len(b))

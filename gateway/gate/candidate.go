@@ -30,8 +30,8 @@ type Candidate struct {
 }
 
 // Candidate asks the service's candidate policy. judged is false where there is none, where the
-// request never came as far as a policy, and for preflights, which announce a request that is
-// judged by itself.
+// request never came as far as a policy, as for the gateway's own metadata, and for preflights,
+// which announce a request that is judged by itself.
 //
 // It is for the recorder, once the answer has been given: it changes nothing in x, so that no
 // candidate can let anything in. It verifies no token. What the active policy found out about
@@ -41,7 +41,7 @@ func (x *Exchange) Candidate() (c Candidate, judged bool) {
 	if x.service == nil || x.service.Candidate == nil {
 		return c, false
 	}
-	if _, preflight := x.announced(); preflight {
+	if _, preflight := x.announced(); preflight || x.asksForMetadata() {
 		return c, false
 	}
 	p := x.service.Candidate

@@ -119,6 +119,9 @@ func (x *Exchange) Admit(ctx context.Context) error {
 	if err := x.find(); err != nil {
 		return err // 404, or 400 for what nobody accepts
 	}
+	if x.asksForMetadata() {
+		return x.describe() // 200, by resource_metadata:
+	}
 	if method, ok := x.announced(); ok {
 		return x.preflight(method) // 204, or the 400 and 404 of the request that is announced
 	}

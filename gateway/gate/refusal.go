@@ -39,10 +39,12 @@ const (
 	ReasonClientClosed        Reason = "client_closed"
 	ReasonPreflight           Reason = "preflight"         // the page may send what it announces
 	ReasonPreflightRefused    Reason = "preflight_refused" // its browser will not send it
+	ReasonResourceMetadata    Reason = "resource_metadata" // the gateway's own document about the service
 )
 
 // Refusal is why a request is not forwarded, or why its answer is not the
-// service's; a preflight is one that the gateway answers with 204. Lanes make one for what only they can see (limits, time, the
+// service's; the gateway answers a preflight with 204, and what asks for the
+// service's metadata with 200. Lanes make one for what only they can see (limits, time, the
 // upstream); the gate makes the others.
 type Refusal struct {
 	Reason Reason
@@ -153,6 +155,7 @@ var verdicts = rows([]row{
 	{ReasonOverloaded, 503, "", noChallenge, grpcUnavailable, 1},
 	{ReasonInternal, 500, "", noChallenge, grpcInternal, 0},
 	{ReasonClientClosed, 499, "Client Closed Request", noChallenge, grpcCancelled, 0},
+	{ReasonResourceMetadata, 200, "", noChallenge, 0, 0},
 	{ReasonPreflight, 204, "", noChallenge, 0, 0},
 	{ReasonPreflightRefused, 204, "", noChallenge, 0, 0}, // no 403: a browser that gets one says less of what is wrong
 })

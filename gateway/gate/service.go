@@ -48,6 +48,8 @@ type Service struct {
 	// CORS is what pages of other origins may do; nil leaves the service's own
 	// answers to browsers as they are.
 	CORS *CORS
+	// Metadata is published at its well-known path; nil leaves that to the service.
+	Metadata *Metadata
 	// UpstreamHost is the Host to send; "" sends the client's.
 	UpstreamHost string
 	// IdentityMax bounds the identity fields' names and values together, in
@@ -63,9 +65,10 @@ type Service struct {
 	// Meter belongs to the recorder; the gate never looks at it.
 	Meter any
 
-	keep   map[string]bool // folded KeepHeaders
-	pages  *pages          // compiled CORS
-	claims []string        // members of a token's claim set that the policies read
+	keep     map[string]bool // folded KeepHeaders
+	pages    *pages          // compiled CORS
+	document *document       // compiled Metadata
+	claims   []string        // members of a token's claim set that the policies read
 }
 
 // ClaimHeader sends a claim of the token to the service. Arrays are sent

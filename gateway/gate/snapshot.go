@@ -44,6 +44,9 @@ func NewSnapshot(services []*Service, v Verifier, trustedProxies []netip.Prefix)
 		if s.pages, err = s.CORS.compile(); err != nil {
 			return nil, fmt.Errorf("service %q: cors: %w", s.Name(), err)
 		}
+		if s.document, err = s.Metadata.compile(s.Policy); err != nil {
+			return nil, fmt.Errorf("service %q: resource_metadata: %w", s.Name(), err)
+		}
 		s.keep = foldAll(s.KeepHeaders)
 		s.claims = topLevel(s.ClaimNames())
 		for _, c := range s.ClaimHeaders {

@@ -226,16 +226,11 @@ func (p *Policy) opensMore(a, b *Rule) bool {
 // unused reports declared scopes that open nothing, be it by themselves or by
 // what they imply.
 func (r *reader) unused(p *Policy, where map[string]*yaml.Node) {
-	v := p.vocabulary
-	used := newBitset(len(v.words))
-	for _, route := range p.routes {
-		for _, rule := range route.rules {
-			used.add(rule.formula.scopes(len(v.words)))
-		}
-	}
-	for i, word := range v.words {
-		all := v.closure(i)
-		if all.beyond(nil) == all.beyond(used) {
+	opening := p.OpeningScopes() // in the order of the vocabulary
+	for _, word := range p.vocabulary.words {
+		if len(opening) > 0 && opening[0] == word {
+			opening = opening[1:]
+		} else {
 			r.report(where[word], idUnusedScope, "use it in a route, or remove it", "no route needs the scope %s", word)
 		}
 	}

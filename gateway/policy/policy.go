@@ -67,6 +67,26 @@ func (p *Policy) Vocabulary() []Scope {
 	return out
 }
 
+// OpeningScopes lists the scopes that some rule asks for, be it by themselves or
+// by what they imply, sorted. The others of the vocabulary open nothing.
+func (p *Policy) OpeningScopes() []string {
+	v := p.vocabulary
+	used := newBitset(len(v.words))
+	for _, route := range p.routes {
+		for _, rule := range route.rules {
+			used.add(rule.formula.scopes(len(v.words)))
+		}
+	}
+	var opening []string
+	for i, word := range v.words {
+		all := v.closure(i)
+		if all.beyond(nil) != all.beyond(used) {
+			opening = append(opening, word)
+		}
+	}
+	return opening
+}
+
 // NeedsTokens reports whether some rule needs a token, so that a gateway
 // without keys could not serve the policy.
 func (p *Policy) NeedsTokens() bool { return p.tokens }

@@ -37,7 +37,7 @@ const (
 	decided                // the policy's own
 	tokenBad               // there was no good token; there would be none again
 	apart                  // settled before the policy was asked, or after it had allowed
-	preflight              // a browser's question, which the gateway answers by cors:
+	preflight              // what the gateway answers itself, by cors: and resource_metadata:
 )
 
 // classes are the reasons of the log (README, "What operators see").
@@ -51,7 +51,7 @@ var classes = map[string]class{
 
 	"malformed": apart, "request_timeout": apart, "head_too_large": apart, "body_too_large": apart, "overloaded": apart, "internal": apart,
 	"upstream_unreachable": apart, "upstream_broken": apart, "upstream_timeout": apart, "client_closed": apart,
-	"preflight": preflight, "preflight_refused": preflight,
+	"resource_metadata": preflight, "preflight": preflight, "preflight_refused": preflight,
 }
 
 // kind is what came of asking again.

@@ -113,6 +113,7 @@ func (s *Sidecar) buildService(c *Service, n, before *state) (*gate.Service, err
 		ClaimHeaders: c.ClaimHeaders,
 		KeepHeaders:  c.KeepHeaders,
 		CORS:         c.CORS,
+		Metadata:     c.Metadata,
 		UpstreamHost: c.UpstreamHost,
 		IdentityMax:  int(c.IdentityMax),
 		InFlight:     s.inFlight(c.Policy.Service()),

@@ -68,7 +68,8 @@ type Service struct {
 	ForwardToken bool
 	ClaimHeaders []gate.ClaimHeader // in the order of the file
 	KeepHeaders  []string
-	CORS         *gate.CORS // nil: the service's own answers to browsers stay as they are
+	CORS         *gate.CORS     // nil: the service's own answers to browsers stay as they are
+	Metadata     *gate.Metadata // nil: the gateway publishes none
 	Limits       ServiceLimits
 	Timeouts     Timeouts
 }

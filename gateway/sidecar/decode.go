@@ -278,14 +278,6 @@ func (d *decoder) words(o *opt[[]word], what string, one bool) func(*yaml.Node) 
 	}
 }
 
-// later refuses a key whose feature does not exist yet. Accepting it in silence would let an
-// operator believe that something is switched on.
-func (d *decoder) later(what string) func(*yaml.Node) {
-	return func(n *yaml.Node) {
-		d.fault(idNotYet, n, what+" is not available yet", "remove the key; the gateway refuses what it would otherwise have to ignore")
-	}
-}
-
 // kindOf names what a node is, in the words of people who write YAML.
 func kindOf(n *yaml.Node) string {
 	switch n.Kind {

@@ -12,7 +12,7 @@ const (
 	idWrongType     = "SG205"
 	idBadValue      = "SG206"
 	idMissing       = "SG207"
-	idNotYet        = "SG208" // a key of a feature that does not exist yet
+	// SG208 was for keys of features that did not exist yet.
 	idAlias         = "SG209" // anchors, aliases and merge keys
 	idOverride      = "SG210" // a flag or variable that cannot be taken
 	idHostTwice     = "SG220" // two services for one host
@@ -42,4 +42,5 @@ const (
 	idNoCandidate     = "SG308" // the candidate's file is not there
 	idOpenKey         = "SG309" // a sealing key that others on the machine can read
 	idIdleKey         = "SG310" // a sealing key that no service uses
+	idMetadata        = "SG311" // resource_metadata does not fit the service's hosts or policy
 )

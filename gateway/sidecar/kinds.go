@@ -19,7 +19,6 @@ var kinds = []policy.Kind{
 	{ID: idWrongType, Doc: "a value of the wrong type"},
 	{ID: idBadValue, Doc: "a value that is out of its range, or not one of those that are possible"},
 	{ID: idMissing, Doc: "a key that must be written is missing"},
-	{ID: idNotYet, Doc: "a key of a feature that does not exist yet"},
 	{ID: idAlias, Doc: "an anchor, an alias or a merge key"},
 	{ID: idOverride, Doc: "a flag or an environment variable that cannot be taken"},
 	{ID: idHostTwice, Doc: "two services for one host"},
@@ -49,4 +48,5 @@ var kinds = []policy.Kind{
 	{ID: idNoCandidate, Doc: "a candidate whose file is not there"},
 	{ID: idOpenKey, Doc: "a sealing key that everybody on the machine can read"},
 	{ID: idIdleKey, Doc: "a sealing key that no service uses"},
+	{ID: idMetadata, Doc: "resource_metadata that does not fit the service's hosts or policy"},
 }

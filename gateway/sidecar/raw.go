@@ -92,6 +92,7 @@ type rawService struct {
 	claimHeaders []rawHeader
 	keepHeaders  opt[[]word]
 	cors         rawCORS
+	metadata     rawMetadata
 	upstreamTLS  rawTLS
 	limits       rawLimits
 	timeouts     rawTimeouts
@@ -105,6 +106,11 @@ type rawCORS struct {
 	origins, headers, expose opt[[]word]
 	credentials              opt[bool]
 	maxAge                   opt[time.Duration]
+}
+
+type rawMetadata struct {
+	at             *yaml.Node // nil: no metadata
+	resource, name opt[string]
 }
 
 type rawLimits struct {
@@ -329,7 +335,7 @@ func (d *decoder) service(n *yaml.Node) rawService {
 		{"claim_headers", func(n *yaml.Node) { r.claimHeaders = d.claimHeaders(n) }},
 		{"keep_headers", d.words(&r.keepHeaders, "keep_headers", false)},
 		{"cors", func(n *yaml.Node) { d.cors(&r.cors, n) }},
-		{"resource_metadata", d.later("resource_metadata")},
+		{"resource_metadata", func(n *yaml.Node) { d.metadata(&r.metadata, n) }},
 		{"upstream_tls", func(n *yaml.Node) { d.upstreamTLS(&r.upstreamTLS, n) }},
 		{"limits", func(n *yaml.Node) { d.limits(&r.limits, n) }},
 		{"timeouts", func(n *yaml.Node) { d.timeouts(&r.timeouts, n) }},
@@ -364,6 +370,22 @@ func (d *decoder) cors(r *rawCORS, n *yaml.Node) {
 		{"expose", d.words(&r.expose, "expose", false)},
 		{"credentials", d.flag(&r.credentials)},
 		{"max_age", d.duration(&r.maxAge, 0, 24*time.Hour)},
+	})
+}
+
+// metadata reads resource_metadata. There is no plain true: which resource it is cannot be found
+// out, least of all from a request.
+func (d *decoder) metadata(r *rawMetadata, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool" {
+		if strings.EqualFold(n.Value, "true") {
+			d.fault(idMissing, n, "resource_metadata: true does not say which resource this is", "write resource_metadata: { resource: https://api.example.com }, the URL at which callers know the service")
+		}
+		return
+	}
+	r.at = n
+	d.mapping(n, "resource_metadata", []key{
+		{"resource", d.text(&r.resource)},
+		{"name", d.text(&r.name)},
 	})
 }
 

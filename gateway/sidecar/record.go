@@ -116,7 +116,7 @@ func (r *recorder) Record(x *gate.Exchange, o gate.Outcome) {
 // otherwise is limited for itself, by differing, so that there are lines of it.
 func (r *recorder) sampled(x *gate.Exchange, at *slot, f fate, pn *pen, differing *allowance, now time.Time) int64 {
 	refused := x.Refusal() != nil
-	limited := refused && (at.service == unmatched || slices.Contains(strangers, f.status) || isPreflight(x))
+	limited := refused && (at.service == unmatched || slices.Contains(strangers, f.status) || isPreflight(x) || isMetadata(x))
 	n := r.sample.Load()
 	switch {
 	case refused && !limited, !refused && n == 1:
@@ -136,6 +136,12 @@ func (r *recorder) sampled(x *gate.Exchange, at *slot, f fate, pn *pen, differin
 func isPreflight(x *gate.Exchange) bool {
 	f := x.Refusal()
 	return f != nil && (f.Reason == gate.ReasonPreflight || f.Reason == gate.ReasonPreflightRefused)
+}
+
+// isMetadata reports the gateway's own document about a service, which needs no token either.
+func isMetadata(x *gate.Exchange) bool {
+	f := x.Refusal()
+	return f != nil && f.Reason == gate.ReasonResourceMetadata
 }
 
 // strangers are the statuses of refusals that need no token.
@@ -236,6 +242,9 @@ func decisionOf(x *gate.Exchange) string {
 		return map[bool]string{true: allow, false: deny}[x.Reason() == gate.ReasonPreflight]
 	}
 	m := x.Match()
+	if isMetadata(x) {
+		return allow
+	}
 	if m.Rule != nil && m.Reason == policy.ReasonNone && (m.Public() || x.Decision().Allow) {
 		return allow
 	}

@@ -34,6 +34,9 @@ func (r *resolver) acrossServices(raw *rawConfig, c *Config) {
 	r.hostsOnce(raw, c)
 	r.claimHeadersKept(raw, c)
 	c.Standard = r.standardLane(raw)
+	for i := range raw.services {
+		c.Services[i].Metadata = r.metadata(&raw.services[i], c, &c.Services[i])
+	}
 	var known []string
 	for _, i := range c.Issuers {
 		known = append(known, i.Issuer)
