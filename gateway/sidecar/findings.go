@@ -4,14 +4,14 @@ package sidecar
 // SG200; SG200 to SG299 are errors of the configuration and SG300 to SG399 its warnings.
 // An id is never given to another fault.
 const (
-	idUnreadable    = "SG200" // a file that cannot be read or is too large
-	idSyntax        = "SG201" // not YAML
-	idDocuments     = "SG202" // no document, or more than one
-	idUnknownKey    = "SG203"
-	idDuplicateKey  = "SG204"
-	idWrongType     = "SG205"
-	idBadValue      = "SG206"
-	idMissing       = "SG207"
+	idUnreadable   = "SG200" // a file that cannot be read or is too large
+	idSyntax       = "SG201" // not YAML
+	idDocuments    = "SG202" // no document, or more than one
+	idUnknownKey   = "SG203"
+	idDuplicateKey = "SG204"
+	idWrongType    = "SG205"
+	idBadValue     = "SG206"
+	idMissing      = "SG207"
 	// SG208 was for keys of features that did not exist yet.
 	idAlias         = "SG209" // anchors, aliases and merge keys
 	idOverride      = "SG210" // a flag or variable that cannot be taken
