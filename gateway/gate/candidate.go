@@ -46,33 +46,32 @@ func (x *Exchange) Candidate() (c Candidate, judged bool) {
 	}
 	p := x.service.Candidate
 	m := p.Match(&x.request)
-	switch {
-	case !m.NeedsToken():
-		c.Decision = p.Permit(&m, &x.request, nil)
-		c.Reason = Reason(c.Decision.Reason.String())
-	case x.token != nil:
+	c.Decision = p.Permit(&m, &x.request, nil)
+	if m.NeedsToken() {
+		if c.Reason = x.tokenless(m.Route); c.Reason != "" {
+			return c, true
+		}
+		if x.token == nil {
+			c.Verdict = CandidateUndecided
+			return c, true
+		}
 		caller := x.caller(x.grant.candidate)
 		c.Decision = p.Permit(&m, &x.request, &caller)
-		c.Reason = Reason(c.Decision.Reason.String())
-	default:
-		c.Decision = p.Permit(&m, &x.request, nil)
-		c.Reason = x.tokenless(m.Route)
 	}
-	switch {
-	case c.Decision.Allow:
+	c.Reason = Reason(c.Decision.Reason.String())
+	if c.Decision.Allow {
 		c.Verdict = CandidateAllows
-	case c.Reason == "":
-		c.Verdict = CandidateUndecided
 	}
 	return c, true
 }
 
-// tokenless is why a rule of the route that asks for a token refuses a request for which none
-// was verified; "" if it may have a good one.
+// tokenless is why a rule that asks for a token refuses the request before its policy is asked about
+// a caller: the reason of a 400, 401 or 503. It is "" where there is none, and where none is known
+// because the active policy asked for no token. What counts as one credential depends on the route.
 func (x *Exchange) tokenless(route *policy.Route) Reason {
-	err := x.tokenErr
+	_, _, err := x.credential(route)
 	if err == nil {
-		_, _, err = x.credential(route)
+		err = x.tokenErr
 	}
 	switch e := err.(type) {
 	case nil:

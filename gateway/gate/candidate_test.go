@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,23 +149,62 @@ var requests = func() (all []*gate.Request) {
 	return all
 }()
 
+var policies = map[string]string{
+	"everything public": "version: 1\nservice: example_service\nroutes: { /**: { accept: [encoded_slash, semicolon, empty_segment, method_override, query_token], upgrade: [websocket], ANY: public, GET: public } }\n",
+	"everything closed": "version: 1\nservice: example_service\nroutes: { /**: { ANY: nobody } }\n",
+	"any token":         "version: 1\nservice: example_service\nroutes: { /**: { ANY: authenticated } }\n",
+	"billing":           billing,
+	"next billing":      nextBilling,
+}
+
+// What a candidate says is what the gate will say once it is the policy, of whatever policy it is the
+// candidate; it is undecided only where a token was sent and not looked at. So a policy that is its
+// own candidate never differs from itself.
+func TestACandidateSaysWhatItWillSayOncePromoted(t *testing.T) {
+	for is, text := range policies {
+		promoted, _ := newGate(t, &gate.Service{Policy: loadPolicy(t, text)})
+		for of, active := range policies {
+			g, _ := newGate(t, &gate.Service{Policy: loadPolicy(t, active), Candidate: loadPolicy(t, text)})
+			for _, in := range requests {
+				var now, then gate.Exchange
+				admitted := func(g *gate.Gate, x *gate.Exchange) bool {
+					g.Begin(x, in)
+					err := x.Admit(t.Context())
+					if err != nil {
+						x.Refuse(t.Context(), err)
+					}
+					return err == nil
+				}
+				admitted(g, &now)
+				allows := admitted(promoted, &then)
+				c, judged := now.Candidate()
+				switch {
+				case !judged:
+					if now.Service() != nil { // else it has no reading
+						t.Errorf("%s of %s: %s %s is not judged", is, of, in.Method, in.Target)
+					}
+				case c.Verdict == gate.CandidateUndecided:
+					if is == of || in.Header.Values("Authorization") == nil || now.Token() != nil || then.Token() == nil && !strings.HasPrefix(string(then.Reason()), "token_") {
+						t.Errorf("%s of %s: %s %s %v is undecided", is, of, in.Method, in.Target, in.Header)
+					}
+				case (c.Verdict == gate.CandidateAllows) != allows || c.Reason != then.Reason():
+					t.Errorf("%s of %s: %s %s %v: the candidate says %v %s, and once promoted %t %s", is, of, in.Method, in.Target, in.Header, c.Verdict, c.Reason, allows, then.Reason())
+				}
+			}
+		}
+	}
+}
+
 // A candidate decides about nothing: whatever it says, the answer, what the service is told of
 // the caller and what the record says are the same, byte for byte, as without it.
 func TestACandidateChangesNothing(t *testing.T) {
-	candidates := map[string]string{
-		"everything public":   "version: 1\nservice: example_service\nroutes: { /**: { accept: [encoded_slash, semicolon, empty_segment, method_override, query_token], upgrade: [websocket], ANY: public, GET: public } }\n",
-		"everything closed":   "version: 1\nservice: example_service\nroutes: { /**: { ANY: nobody } }\n",
-		"any token":           "version: 1\nservice: example_service\nroutes: { /**: { ANY: authenticated } }\n",
-		"other scopes":        nextBilling,
-		"the policy it is of": billing,
-	}
 	cors := &gate.CORS{Origins: []string{"https://app.example"}, MaxAge: time.Hour}
 	claims := []gate.ClaimHeader{{Header: "X-Org", Claim: "org_id"}}
 	for _, hide := range []bool{false, true} {
 		service := func(candidate *policy.Policy) *gate.Service {
 			return &gate.Service{Policy: loadPolicy(t, billing), Candidate: candidate, CORS: cors, HideRoutes: hide, ClaimHeaders: claims}
 		}
-		for name, text := range candidates {
+		for name, text := range policies {
 			with, _ := newGate(t, service(loadPolicy(t, text)))
 			without, _ := newGate(t, service(nil))
 			for _, in := range requests {

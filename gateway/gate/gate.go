@@ -80,7 +80,7 @@ type Exchange struct {
 	decision policy.Decision
 	refusal  *Refusal
 	bearer   bool  // a Bearer credential was found, whatever became of it
-	tokenErr error // why the token that was looked for is none
+	tokenErr error // why the one token that was sent is none
 	entered  bool  // counted in the service's requests in flight
 	trusted  bool  // the peer is one of the trusted proxies
 	id       string
@@ -197,9 +197,10 @@ func (x *Exchange) conceal(ctx context.Context, err error) error {
 func (x *Exchange) identify(ctx context.Context) error {
 	raw, found, err := x.credential(x.match.Route)
 	x.bearer = found
-	if err == nil {
-		x.token, err = x.snapshot.verifier.Verify(ctx, raw, &x.service.Accept)
+	if err != nil {
+		return err
 	}
+	x.token, err = x.snapshot.verifier.Verify(ctx, raw, &x.service.Accept)
 	if err != nil {
 		x.token, x.tokenErr = nil, err
 		return err
