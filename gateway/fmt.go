@@ -27,7 +27,7 @@ func (c *fmtCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	changed := 0
+	changed, last := 0, error(nil)
 	for _, file := range files {
 		src, err := readFile(file)
 		if err != nil {
@@ -37,8 +37,10 @@ func (c *fmtCmd) Run(a *app) error {
 			continue
 		}
 		out, err := a.format(file, src)
-		if err != nil {
-			return err
+		if err != nil { // the others are laid out all the same
+			a.report(last)
+			last = err
+			continue
 		}
 		if bytes.Equal(src, out) {
 			continue
@@ -50,6 +52,9 @@ func (c *fmtCmd) Run(a *app) error {
 				return fail(exitFailed, fmt.Sprintf("write %s: %v", file, err), "")
 			}
 		}
+	}
+	if last != nil {
+		return last
 	}
 	if c.Check && changed > 0 {
 		return fail(exitFailed, count(changed, "file")+" without the canonical layout", "run gateway fmt without --check")
