@@ -1,13 +1,13 @@
 package conformance_test
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/scopegate/scopegate/gateway/dataport"
 	"github.com/scopegate/scopegate/gateway/fastlane"
 	"github.com/scopegate/scopegate/gateway/gate"
 	"github.com/scopegate/scopegate/gateway/proxy"
-	"github.com/scopegate/scopegate/gateway/upstream"
 )
 
 // lane says who reads HTTP/1. HTTP/2 is net/http's beside either.
@@ -53,17 +53,22 @@ type bothWays struct {
 func (b bothWays) Standard() *proxy.Upstream { return b.standard }
 func (b bothWays) Fast() *fastlane.Upstream  { return b.fast }
 
-func newWays(t testing.TB, c upstream.Config) bothWays {
-	t.Helper()
+// ways are those to the rig's service: HTTP/2's requests go as HTTP/1's do.
+func (r *rig) ways() bothWays {
+	r.t.Helper()
 	var b bothWays
 	var err error
-	if b.standard, err = proxy.NewUpstream(c); err != nil {
-		t.Fatal(err)
+	if b.fast, err = fastlane.NewUpstream(r.config.upstream); err != nil {
+		r.t.Fatal(err)
 	}
-	if b.fast, err = fastlane.NewUpstream(c); err != nil {
-		t.Fatal(err)
+	var over http.RoundTripper = b.fast
+	if r.lane == standard {
+		over = nil
 	}
-	t.Cleanup(b.standard.Close)
-	t.Cleanup(b.fast.Close)
+	if b.standard, err = proxy.NewUpstream(r.config.upstream, over); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(b.standard.Close)
+	r.t.Cleanup(b.fast.Close)
 	return b
 }

@@ -122,6 +122,7 @@ func (r *records) wait(t *testing.T, n int) (all []record) {
 // rig is a gateway over real sockets: three listeners, both lanes, one gate, one service.
 type rig struct {
 	*records
+	lane   lane
 	config rigConfig
 	gate   *gate.Gate
 	port   *dataport.Port
@@ -148,7 +149,7 @@ func newRig(t testing.TB, l lane, c rigConfig) *rig {
 	if c.errorLog == nil {
 		c.errorLog = log.New(logged{t}, "", 0)
 	}
-	r := &rig{t: t, records: &records{more: make(chan struct{})}, config: c}
+	r := &rig{t: t, records: &records{more: make(chan struct{})}, lane: l, config: c}
 	r.gate = gate.New(r.snapshot(policyText, true), r.records)
 	http1, http2 := l.of(r.gate, c)
 	r.port = dataport.New(dataport.Config{HeadTimeout: c.headTimeout, Limits: c.limits, ErrorLog: c.errorLog}, http1, http2)
@@ -171,7 +172,7 @@ func (l logged) Write(p []byte) (int, error) {
 
 // snapshot serves a policy; without the key no token is good any more.
 func (r *rig) snapshot(text string, key bool) *gate.Snapshot {
-	s := &gate.Service{Policy: r.policy(text), Candidate: r.policy(openPolicy), Upstream: newWays(r.t, r.config.upstream), InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight, CORS: r.config.cors}
+	s := &gate.Service{Policy: r.policy(text), Candidate: r.policy(openPolicy), Upstream: r.ways(), InFlight: new(atomic.Int64), InFlightMax: r.config.inFlight, CORS: r.config.cors}
 	if r.config.service != nil {
 		r.config.service(s)
 	}

@@ -191,7 +191,7 @@ func TestUpstreamConfig(t *testing.T) {
 		{Scheme: "https", Address: "a:1", TLS: upstream.TLS{CA: "nonsense"}},
 		{Scheme: "https", Address: "a:1", TLS: upstream.TLS{Cert: "nonsense", Key: "nonsense"}},
 	} {
-		_, standard := proxy.NewUpstream(c)
+		_, standard := proxy.NewUpstream(c, nil)
 		_, fast := fastlane.NewUpstream(c)
 		if standard == nil || fast == nil {
 			t.Errorf("%+v was accepted: %v, %v", c, standard, fast)

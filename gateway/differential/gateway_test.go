@@ -63,7 +63,7 @@ func newFast(t testing.TB) *gateway {
 }
 
 func newStandard(t testing.TB) *gateway {
-	return newGateway(t, "standard", func(u upstream.Config) (closer, error) { return proxy.NewUpstream(u) },
+	return newGateway(t, "standard", func(u upstream.Config) (closer, error) { return proxy.NewUpstream(u, nil) },
 		func(g *gate.Gate) dataport.Lane { return proxy.New(g, proxy.Config{HTTP1: true, HeadMax: headMax}) })
 }
 

@@ -15,7 +15,12 @@
 //	upload.go    the client's body on its way to the service
 //	relay.go     the service's body on its way to the client
 //	tunnel.go    both ways at once, after a 101
+//	reply.go     the head of a service's answer, and what it says of its connection
 //	upstream.go  the pool of connections to one service
+//	far.go       one of them: looked at, asked, heard
+//	roundtrip.go requests that net/http has read, over the same connections
+//	body.go      the bodies of those, and of their answers
+//	streams.go   services that speak HTTP/2, over net/http's client
 //	socket.go    an end of a connection and its time limits
 //
 // It decides nothing: whether a request may go on, which of its fields do, and

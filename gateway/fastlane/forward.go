@@ -99,16 +99,9 @@ func (t *turn) ask() error {
 	}
 }
 
-// mayRepeat: a service may close an unused connection in the moment in which it
-// is used again. A request is sent once more, over a new connection, if nothing
-// came back and either nothing of it went out or it is safe and has no body
-// (RFC 9110 section 9.2.2). A POST is never sent twice.
+// mayRepeat: see [far.mayRepeat]. Of a body that is carried some may be gone.
 func (t *turn) mayRepeat(err error) bool {
-	var named *gate.Refusal
-	if errors.As(err, &named) || !t.far.reused || t.far.heard || t.upload.begun {
-		return false
-	}
-	return !t.far.told || t.length == 0 && isSafe(t.x.Method())
+	return !t.upload.begun && t.far.mayRepeat(err, t.length == 0 && isSafe(t.x.Method()))
 }
 
 // isSafe: RFC 9110 section 9.2.1, of the methods that get here.
@@ -155,26 +148,17 @@ func (t *turn) try(fresh bool) (err error) {
 }
 
 // sendAndWait sends a request that is whole over a plain socket, and waits for
-// the first bytes of its answer, with as few system calls as there can be: the
-// look that shows the connection to be clean is also the read after which the
-// poller reports what comes.
+// the first bytes of its answer.
 func (t *turn) sendAndWait() error {
 	f := t.far
-	f.out, f.in, f.step, f.n, f.failed = t.out, t.back.buf, looking, 0, nil
 	f.read.within(t.now, t.tick, t.tick)
-	err := f.raw.Read(f.ready)
-	out := f.out
-	f.out, f.in = nil, nil
+	left, n, err := f.ask(t.out, t.back.buf)
 	switch {
-	case f.step == looking:
-		return errStale
-	case f.failed != nil:
-		return f.failed
-	case len(out) > 0:
-		return t.send(out) // the socket takes no more for now
+	case len(left) > 0:
+		return t.send(left) // the socket takes no more for now
 	case err == nil:
 		t.now = time.Now()
-		t.back.w = f.n
+		t.back.w = n
 		return nil
 	case !isTimeout(err):
 		return err
@@ -223,32 +207,43 @@ func (t *turn) writeBody() {
 	body := t.in.rest()[:t.length]
 	t.in.r += len(body)
 	t.upload.bytes.Store(t.length)
-	if !t.frames() {
-		t.out = append(t.out, body...)
-		return
+	t.out = appendBody(t.out, body, t.frames())
+}
+
+// appendBody appends a whole body, as one chunk where it is framed.
+func appendBody(out, body []byte, framed bool) []byte {
+	if !framed {
+		return append(out, body...)
 	}
-	t.out = strconv.AppendInt(t.out, t.length, 16)
-	t.out = append(t.out, "\r\n"...)
-	t.out = append(t.out, body...)
-	t.out = append(t.out, "\r\n0\r\n\r\n"...)
+	if len(body) > 0 {
+		out = strconv.AppendInt(out, int64(len(body)), 16)
+		out = append(out, "\r\n"...)
+		out = append(out, body...)
+		out = append(out, "\r\n"...)
+	}
+	return append(out, "0\r\n\r\n"...)
 }
 
 func (t *turn) writeFraming(method string) {
-	switch {
-	case t.socket:
+	if t.socket {
 		t.appendField("Connection", "Upgrade")
 		t.appendField("Upgrade", "websocket")
-	case t.frames():
-		t.appendField("Transfer-Encoding", "chunked")
-	case t.length > 0 || method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch: // RFC 9110 section 8.6
-		t.out = append(t.out, "Content-Length: "...)
-		t.out = strconv.AppendInt(t.out, t.length, 10)
-		t.out = append(t.out, "\r\n"...)
+	}
+	t.out = endRequestHead(t.out, method, t.length, t.frames())
+}
+
+// endRequestHead says how long the body is, and ends the head.
+func endRequestHead(out []byte, method string, length int64, framed bool) []byte {
+	switch {
+	case framed:
+		out = append(out, "Transfer-Encoding: chunked\r\n"...)
+	case length > 0 || method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch: // RFC 9110 section 8.6
+		out = appendLength(out, length)
 	}
 	if method == http.MethodHead {
-		t.appendField("Connection", "close") // stray bytes after a HEAD would answer the next caller
+		out = append(out, "Connection: close\r\n"...) // stray bytes after a HEAD would answer the next caller
 	}
-	t.out = append(t.out, "\r\n"...)
+	return append(out, "\r\n"...)
 }
 
 // send writes to the service. While it takes nothing, it looks, tick by tick,
@@ -285,52 +280,14 @@ func (t *turn) send(p []byte) error {
 
 // readAnswer reads heads until the final one, and passes interim ones on.
 func (t *turn) readAnswer() error {
-	looked, interim := 0, 0
-	for {
-		end, next, err := endOfHead(t.back.rest(), looked)
-		if err != nil {
-			return broken(err)
-		}
-		if end == 0 {
-			looked = next
-			if err := t.moreAnswer(); err != nil {
-				return err
-			}
-			continue
-		}
-		err = t.answer.parse(t.back.rest()[:end])
-		t.back.r, looked = t.back.r+end, 0
-		if err != nil {
-			return broken(err)
-		}
-		if t.answer.status == http.StatusSwitchingProtocols {
-			return t.switched()
-		}
-		if t.answer.status >= 200 {
-			return nil
-		}
-		if _, _, err := answerLength(&t.answer, t.x.Method()); err != nil {
-			return broken(err) // no body follows (RFC 9110 section 15.2), but framing that is none is in doubt here too
-		}
-		if interim++; interim > gate.MostInterim {
-			return gate.ErrInterim
-		}
-		if err := t.relayInterim(); err != nil {
-			return err
-		}
+	if err := t.reply.read(t.x.Method(), t); err != nil {
+		return err
 	}
-}
-
-func (t *turn) moreAnswer() error {
-	if !t.back.room(mostAnswerHead) {
-		return errBigAnswer
+	if t.answer.status == http.StatusSwitchingProtocols {
+		return t.switched()
 	}
-	n, err := t.fill(t.back.buf[t.back.w:])
-	t.back.w += n
-	return err
+	return nil
 }
-
-var errBigAnswer = errors.New("the head of the service's answer is too large")
 
 // switched judges a 101: it has to be the answer to a WebSocket's handshake.
 func (t *turn) switched() error {
@@ -432,6 +389,3 @@ func (t *turn) faultOf(err error) error {
 	}
 	return broken(err)
 }
-
-// broken names a fault of the service's.
-func broken(err error) error { return &gate.Refusal{Reason: gate.ReasonUpstreamBroken, Err: err} }

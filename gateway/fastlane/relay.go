@@ -30,23 +30,8 @@ func (t *turn) relayAs(length, declared int64) error {
 	if err := t.relayBody(length); err != nil {
 		return err
 	}
-	t.clean = length != untilClose && t.back.r == t.back.w &&
-		persists(&t.answer.fields, t.answer.minor) && t.x.Method() != http.MethodHead && !t.announcesBody()
+	t.clean = t.reusable(t.x.Method(), length)
 	return nil
-}
-
-// announcesBody reports an answer without a body that speaks of one all the same.
-// A service that then sends it, if only a last chunk, would answer the next
-// request with it (RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid both to 204).
-func (t *turn) announcesBody() bool {
-	return !t.hasBody() && (len(t.answer.Values("Transfer-Encoding")) > 0 ||
-		t.answer.status == http.StatusNoContent && !saysZero(t.answer.Values("Content-Length")))
-}
-
-// saysZero: there is no length, or it is 0, as services write that take 204 for
-// any other answer.
-func saysZero(lengths []string) bool {
-	return len(lengths) == 0 || len(lengths) == 1 && lengths[0] == "0"
 }
 
 // startAnswer begins the client's answer: the service's status, and its fields
@@ -79,10 +64,10 @@ func (t *turn) startAnswer() {
 // writeLength says anew how long the body is.
 func (t *turn) writeLength(length, declared int64) {
 	switch {
-	case length > 0 || length == 0 && t.hasBody():
-		t.appendLength(length)
+	case length > 0 || length == 0 && t.answer.hasBody(t.x.Method()):
+		t.out = appendLength(t.out, length)
 	case length == 0 && declared >= 0:
-		t.appendLength(declared)
+		t.out = appendLength(t.out, declared)
 	case length < 0 && t.head.minor > 0:
 		t.appendField("Transfer-Encoding", "chunked")
 		for _, names := range t.answer.Values("Trailer") {
@@ -91,15 +76,11 @@ func (t *turn) writeLength(length, declared int64) {
 	}
 }
 
-// hasBody: RFC 9110 section 6.4.1.
-func (t *turn) hasBody() bool {
-	return t.x.Method() != http.MethodHead && t.answer.status != http.StatusNoContent && t.answer.status != http.StatusNotModified
-}
-
-func (t *turn) appendLength(n int64) {
-	t.out = append(t.out, "Content-Length: "...)
-	t.out = strconv.AppendInt(t.out, n, 10)
-	t.out = append(t.out, "\r\n"...)
+// appendLength appends a Content-Length of n bytes.
+func appendLength(out []byte, n int64) []byte {
+	out = append(out, "Content-Length: "...)
+	out = strconv.AppendInt(out, n, 10)
+	return append(out, "\r\n"...)
 }
 
 // relayBody writes the head that stands in out, and with it what of the body

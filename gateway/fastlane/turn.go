@@ -25,9 +25,9 @@ type turn struct {
 	lane *Lane
 	c    *conn
 
-	in   source // the client's head, whose texts are views, and what came behind it
-	back source // the service's head
-	out  []byte // what is written next, to one end or the other
+	in    source // the client's head, whose texts are views, and what came behind it
+	reply        // the service's head
+	out   []byte // what is written next, to one end or the other
 
 	head     requestHead
 	headSize int64
@@ -43,7 +43,6 @@ type turn struct {
 	up       *Upstream
 	far      *far
 	from     *http.Response // in place of far, where the answer comes over HTTP/2
-	answer   answerHead
 	upload   upload
 	answered bool // the final answer's head has gone to the client
 	parsed   bool // the head is there already

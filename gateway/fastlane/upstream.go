@@ -3,10 +3,8 @@ package fastlane
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/scopegate/scopegate/gateway/gate"
@@ -21,8 +19,6 @@ const (
 	idleUpstream = 4 * time.Second
 	// mostIdle bounds the unused connections to one service.
 	mostIdle = 1024
-	// mostAnswerHead bounds an answer's head, in bytes.
-	mostAnswerHead = 256 << 10
 )
 
 // Upstream is one service as this lane reaches it: a pool of HTTP/1.1
@@ -111,35 +107,6 @@ func (u *Upstream) Close() {
 	}
 }
 
-// far is a connection to a service.
-type far struct {
-	net.Conn
-	raw    syscall.RawConn // of a plain socket
-	glance *glance
-	read   deadline
-	write  deadline
-	since  time.Time // when it was put back
-	reused bool
-	told   bool // something of the request was written
-	heard  bool // something of its answer was read
-
-	// What sendAndWait shares with ready, which is bound once.
-	ready   func(fd uintptr) bool
-	step    int
-	out, in []byte
-	n       int
-	failed  error
-}
-
-// The steps of sending a request and waiting for its answer.
-const (
-	looking = iota // for something that nobody asked for
-	waiting
-)
-
-// errStale is a connection that cannot be used again. Nothing was sent over it.
-var errStale = errors.New("the service has closed the connection or sent something unasked")
-
 // take returns a connection: the one used last, or a new one. With look it is
 // known to be clean; without, the caller has to look before it writes. It never
 // waits for another request's: more than the service may have is
@@ -171,34 +138,7 @@ func (u *Upstream) take(ctx context.Context, now time.Time, fresh, look bool) (*
 		u.leave()
 		return nil, &gate.Refusal{Reason: gate.ReasonUpstreamUnreachable, Err: err}
 	}
-	f := &far{Conn: c, raw: rawOf(c), glance: newGlance(below(c))}
-	f.ready = f.readable
-	f.read.arm, f.write.arm = c.SetReadDeadline, c.SetWriteDeadline
-	return f, nil
-}
-
-// unasked reports bytes, or an end, that came without a request: in the socket,
-// or in what TLS has read of it together with the answer before.
-func (f *far) unasked() bool {
-	if something, _ := f.glance.see(); something {
-		return true
-	}
-	secure, ok := f.Conn.(*tls.Conn)
-	if !ok {
-		return false
-	}
-	secure.SetReadDeadline(longAgo) // of the socket nothing is read
-	f.read.forget()
-	n, err := secure.Read(make([]byte, 1))
-	return n > 0 || !isTimeout(err)
-}
-
-// below is the socket under TLS.
-func below(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		return t.NetConn()
-	}
-	return c
+	return newFar(c), nil
 }
 
 func (u *Upstream) pop() *far {

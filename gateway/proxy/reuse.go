@@ -15,10 +15,11 @@ import (
 // answer must not become the answer to the next request, and a connection that
 // the service has closed must not cost a POST. http.Transport
 // ends an idle connection on which something comes, but not if the next request
-// is faster. Two gaps remain until there is a client of our own: what comes in
-// one segment with an answer while another request waits for the connection,
-// and what comes after the next request was written, which no reader can tell
-// from its answer.
+// is faster. Two gaps remain: what comes in one segment with an answer while
+// another request waits for the connection, which the fast lane's client does not
+// have, and what comes after the next request was written, which no reader can
+// tell from its answer. It stands where net/http's client is asked to carry all
+// requests: see [NewUpstream].
 type pooled struct {
 	net.Conn
 	mu    sync.Mutex // guards what follows

@@ -52,7 +52,10 @@ func (u *Upstream) leave() { u.carrying.Add(-1) }
 
 // NewUpstream makes the pool for one service. It dials nothing. It fails for
 // an unknown scheme and for PEM texts that cannot be used.
-func NewUpstream(cfg upstream.Config) (*Upstream, error) {
+//
+// Where the service speaks HTTP/1.1 without TLS, over carries the requests that
+// are no WebSockets, in place of net/http's client; nil means that one.
+func NewUpstream(cfg upstream.Config, over http.RoundTripper) (*Upstream, error) {
 	cfg, err := cfg.Complete()
 	if err != nil {
 		return nil, err
@@ -70,7 +73,9 @@ func NewUpstream(cfg upstream.Config) (*Upstream, error) {
 	switch cfg.Scheme {
 	case "http", "unix":
 		u.pool = newPool(cfg, clean(dial))
-		transport = reusing{u.pool}
+		if transport = over; over == nil {
+			transport = reusing{u.pool}
+		}
 	case "h2c":
 		u.pool = newPool(cfg, gathering(dial))
 		transport = u.pool

@@ -1,6 +1,8 @@
 package sidecar
 
 import (
+	"net/http"
+
 	"github.com/scopegate/scopegate/gateway/fastlane"
 	"github.com/scopegate/scopegate/gateway/proxy"
 	"github.com/scopegate/scopegate/gateway/upstream"
@@ -12,12 +14,18 @@ type bothLanes struct {
 	fast     *fastlane.Upstream
 }
 
-func newBothLanes(cfg upstream.Config) (*bothLanes, error) {
-	standard, err := proxy.NewUpstream(cfg)
+// newBothLanes makes the ways to a service. HTTP/2's requests go over the fast lane's connections
+// too, unless net/http is asked to read all and so to write all.
+func newBothLanes(cfg upstream.Config, onlyStandard bool) (*bothLanes, error) {
+	fast, err := fastlane.NewUpstream(cfg)
 	if err != nil {
 		return nil, err
 	}
-	fast, err := fastlane.NewUpstream(cfg)
+	var over http.RoundTripper = fast
+	if onlyStandard {
+		over = nil
+	}
+	standard, err := proxy.NewUpstream(cfg, over)
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func (n *state) upstream(c *Service, before *state) (*bothLanes, error) {
 		n.upstreams[cfg] = before.upstreams[cfg]
 		return n.upstreams[cfg], nil
 	}
-	up, err := newBothLanes(cfg)
+	up, err := newBothLanes(cfg, n.config.Standard)
 	if err != nil {
 		return nil, err
 	}
