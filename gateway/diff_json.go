@@ -124,8 +124,7 @@ func answerOf(a *policy.Answer, known bool) answerReport {
 	return r
 }
 
-// try is a command that shows the change; "" where no file on disk shows it, and
-// where explain cannot ask what the witness asks.
+// try is a command that shows the change; "" where there is none.
 func (c *compared) try(x *policy.Change) string {
 	file := ""
 	switch {
@@ -134,13 +133,19 @@ func (c *compared) try(x *policy.Change) string {
 	case c.old != nil && c.old.disk != "":
 		file = c.old.disk
 	}
-	if file == "" || x.Who == nil || x.Upgrade != "" || x.Exception == policy.RuleQueryToken || len(x.Received.Overrides) > 0 {
-		return ""
-	}
-	words := []string{"gateway", "explain", file, x.Received.Method + " " + x.Received.Target}
-	words = append(words, callerWords(x.Who)...)
+	words := explaining(x, file)
 	for i, word := range words {
 		words[i] = shellWord(word)
 	}
 	return strings.Join(words, " ")
+}
+
+// explaining is the command that asks a policy about the witness; nil where the
+// policy is not a file on disk, and for what explain cannot ask.
+func explaining(x *policy.Change, file string) []string {
+	if file == "" || x.Who == nil || x.Upgrade != "" || x.Exception == policy.RuleQueryToken || len(x.Received.Overrides) > 0 {
+		return nil
+	}
+	words := []string{"gateway", "explain", file, x.Received.Method + " " + x.Received.Target}
+	return append(words, callerWords(x.Who)...)
 }

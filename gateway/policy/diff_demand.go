@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -162,9 +161,6 @@ func (q *inquiry) atomNumber(a atom, weight int64) int32 {
 	q.numbers[a] = n
 	q.atoms = append(q.atoms, a)
 	q.weight = append(q.weight, weight)
-	if a.kind == ageWithin {
-		q.ages = append(q.ages, n)
-	}
 	return n
 }
 
@@ -226,26 +222,6 @@ func (a accepted) on(path string) (text string, ok bool) {
 	return decodeSegment(segment), segment != "" && !exceptionIn(segment)
 }
 
-// possible is true of the sets of atoms that a token can have.
-func (q *inquiry) possible() function {
-	var issuers, classes []int32
-	for n, a := range q.atoms {
-		switch a.kind {
-		case issuerIs:
-			issuers = append(issuers, int32(n))
-		case acrIs:
-			classes = append(classes, int32(n))
-		}
-	}
-	all := q.and(q.atMostOne(issuers), q.atMostOne(classes))
-	slices.SortFunc(q.ages, func(a, b int32) int { return cmp.Compare(q.atoms[a].age, q.atoms[b].age) })
-	for i := 1; i < len(q.ages); i++ {
-		young, old := q.any(q.ages[i-1:i]), q.any(q.ages[i:i+1])
-		all = q.and(all, q.or(q.andNot(always, young), old))
-	}
-	return all
-}
-
 // function is who the rule lets in.
 func (q *inquiry) function(s *side, rule *Rule) function {
 	if !rule.lets(byRequirement) {
@@ -281,44 +257,6 @@ func (q *inquiry) part(s *side, rule *Rule, i int32) function {
 		}
 	}
 	return joined
-}
-
-// persona is the token of which the atoms are true, and no others.
-func (q *inquiry) persona(atoms []int32) *Persona {
-	p := &Persona{Scopes: []string{}}
-	for _, n := range atoms {
-		switch a := q.atoms[n]; a.kind {
-		case listsWord:
-			p.Scopes = append(p.Scopes, a.name)
-		case issuerIs:
-			p.Issuer = a.value
-		case acrIs:
-			p.ACR = a.value
-		case ageWithin:
-			if !p.AuthAgeKnown || a.age < p.AuthAge {
-				p.AuthAge, p.AuthAgeKnown = a.age, true
-			}
-		default:
-			p.addClaim(a.name, a.value)
-		}
-	}
-	slices.Sort(p.Scopes)
-	return p
-}
-
-// addClaim gives the persona a claim; one that it has already becomes an array.
-func (persona *Persona) addClaim(name, value string) {
-	if persona.Claims == nil {
-		persona.Claims = map[string]any{}
-	}
-	switch old := persona.Claims[name].(type) {
-	case nil:
-		persona.Claims[name] = value
-	case []any:
-		persona.Claims[name] = append(old, value)
-	default:
-		persona.Claims[name] = []any{old, value}
-	}
 }
 
 // key says all that the comparison sees of a rule, but for what its words imply:

@@ -54,10 +54,10 @@ func (c *comparer) numberOf(key string) int {
 // judge gathers the changes of one meeting: by method, by what the routes accept
 // beyond ordinary requests, and by what they may switch to.
 func (c *comparer) judge(m *meeting) {
-	refused := m.at.req.Broken
-	c.methods(m, &m.at.req, func(method string) (Received, *Rule, *Rule) {
-		return received(method, m.at.req.Path), m.old.ruleFor(method, refused), m.new.ruleFor(method, refused)
-	})
+	broken := m.at.req.Broken // nothing, if they win any ordinary path together
+	if m.old == nil || m.new == nil || broken&^(m.old.accepts&m.new.accepts) == 0 {
+		c.methods(m)
+	}
 	if m.old == nil || m.new == nil {
 		return
 	}
@@ -105,21 +105,22 @@ func (c *comparer) ask(m *meeting, x Change, old, new *Rule) {
 }
 
 // methods compares the rules for every method, once for each pair of rules.
-func (c *comparer) methods(m *meeting, req *Request, ask func(method string) (Received, *Rule, *Rule)) {
+func (c *comparer) methods(m *meeting) {
 	type pair struct{ old, new *Rule }
 	found := map[pair]*Change{}
 	var order []pair
 	for _, method := range methodsOf(m.old, m.new) {
-		in, old, new := ask(method.sent)
-		key := pair{old, new}
-		if old == nil && new == nil {
+		key := pair{m.old.ruleFor(method.sent, m.at.req.Broken), m.new.ruleFor(method.sent, m.at.req.Broken)}
+		if key.old == nil && key.new == nil {
 			continue
 		}
-		if found[key] == nil {
-			found[key] = &Change{Received: in}
+		known := found[key]
+		if known == nil {
+			known = &Change{Received: received(method.sent, m.at.req.Path)}
+			found[key] = known
 			order = append(order, key)
 		}
-		if known := found[key]; method.name != "HEAD" || !slices.Contains(known.Methods, "ANY") {
+		if method.name != "HEAD" || !slices.Contains(known.Methods, "ANY") {
 			known.Methods = append(known.Methods, method.name)
 		}
 	}
