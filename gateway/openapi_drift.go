@@ -11,7 +11,7 @@ import (
 // openapiDriftCmd compares a document with a policy. It exits with 1 where they disagree and with 2
 // when one of them cannot be used.
 type openapiDriftCmd struct {
-	Format string `enum:"text,json,github" default:"text" help:"How to print: ${enum}."`
+	Format string `enum:"text,json,github,sarif,junit" default:"text" help:"How to print: ${enum}."`
 	documentFlags
 	Ignore []string `sep:"none" placeholder:"PATTERN" help:"Pass over requests that match: a path as policies write it, or METHOD and path. May be given several times."`
 	Spec   string   `arg:"" help:"The OpenAPI document, of version 3.0 or 3.1."`
@@ -86,19 +86,32 @@ func (c *openapiDriftCmd) print(a *app, r *openapi.Report, ignored int) error {
 	switch c.Format {
 	case "json":
 		return a.writeJSON(resultOf(r, ignored))
-	case "github":
-		for i := range r.Differences {
-			f := r.Differences[i].Finding()
-			annotate(a.stdout, "error", f.File, f.Line, f.Column, "OpenAPI drift "+f.ID, f.Message+"\n"+f.Hint)
-		}
-		for _, f := range r.Remarks {
-			annotate(a.stdout, "warning", f.File, f.Line, f.Column, "OpenAPI drift "+f.ID, f.Message)
-		}
-	default:
+	case "text":
 		c.text(a, r)
+	default:
+		err := a.writeNotices(c.Format, "openapi drift", []string{c.Spec, c.Policy}, openapi.Kinds(), driftNotices(r))
+		if err != nil || c.Format != "github" {
+			return err
+		}
 	}
 	c.summary(a, r, ignored)
 	return nil
+}
+
+// driftNotices are the differences and the remarks for a build server.
+func driftNotices(r *openapi.Report) []notice {
+	var found policy.Findings
+	for i := range r.Differences {
+		found = append(found, r.Differences[i].Finding())
+	}
+	out := noticesOf(append(found, r.Remarks...))
+	for i := range out {
+		out[i].title = "OpenAPI drift " + out[i].id
+		if i >= len(found) {
+			out[i].level = "note" // a remark is no drift
+		}
+	}
+	return out
 }
 
 func (c *openapiDriftCmd) text(a *app, r *openapi.Report) {

@@ -30,6 +30,7 @@ func TestSARIF(t *testing.T) {
 		"validate --format sarif ../../config",
 		"validate --format sarif ../../gateway/policy/testdata",
 		"validate --format sarif ../../config/testdata/gateway/bad/TLS-without-a-key.yaml ../../config/testdata/policy",
+		"openapi drift --format sarif ../../gateway/testdata/openapi/billing.yaml ../../config/testdata/policy/good/ANY-beside-named-methods.yaml",
 	} {
 		t.Run(args, func(t *testing.T) {
 			var stderr bytes.Buffer

@@ -19,6 +19,9 @@ type Document struct {
 	tree *openapi3.T
 }
 
+// Version is the version of OpenAPI in which the document says that it is written.
+func (d *Document) Version() string { return d.tree.OpenAPI }
+
 // Open reads a file that a $ref names, by its path relative to the folder that references may lead
 // into. It is asked for nothing else: references that leave this machine are refused before.
 type Open func(file string) ([]byte, error)

@@ -23,7 +23,7 @@ func (d *Difference) Finding() policy.Finding {
 	if at.File == "" || d.Kind == Unrouted {
 		at = d.Document
 	}
-	return policy.Finding{ID: d.ID(), Severity: policy.SeverityError, File: at.File, Line: at.Line, Column: max(at.Column, 1),
+	return policy.Finding{ID: d.ID(), Severity: policy.SeverityError, File: at.File, Line: at.Line, Column: at.Column,
 		Message: visible(d.Method + " " + d.Path + " is " + d.Kind.String() + ": " + d.text()), Hint: visible(d.Hint())}
 }
 
