@@ -87,10 +87,25 @@ func (s *Sidecar) logWidenings(ctx context.Context, before, n *state) {
 		}
 		w := widen(c, before.config.Services[j].Policy, stop)
 		if w != nil && !slices.ContainsFunc(said, w.same) {
-			s.log.Warn("access widened", w.attributes()...)
 			said = append(said, w)
+			s.log.Warn(w.what(), w.attributes()...)
 		}
 	}
+}
+
+func (w *widening) verb() string {
+	if w.proven {
+		return "widens"
+	}
+	return "may widen"
+}
+
+// what happens when the policy is served.
+func (w *widening) what() string {
+	if w.proven {
+		return "access widened"
+	}
+	return "access may have widened"
 }
 
 // logAdded names services that take no other's place, so that there is nothing to compare.
@@ -114,7 +129,7 @@ func (w *widening) attributes() []any {
 func (s *Sidecar) logHeld(n *state) {
 	for i := range n.held {
 		h := &n.held[i]
-		s.log.Warn("policy held back, it widens access; SIGHUP publishes it", append(h.attributes(), "see", s.seeHeld(h))...)
+		s.log.Warn("policy held back, SIGHUP publishes it", append(h.attributes(), "see", s.seeHeld(h))...)
 	}
 }
 
@@ -134,7 +149,7 @@ func (s *Sidecar) seeHeld(h *held) string {
 func (s *Sidecar) heldLines(n *state, line func(bool, string, ...any)) {
 	for i := range n.held {
 		h := &n.held[i]
-		line(false, "policy %s: %s is held back since %s, because it widens access; SIGHUP publishes it", h.service, h.hash, h.since.UTC().Format(time.RFC3339))
+		line(false, "policy %s: %s is held back since %s, because it %s access; SIGHUP publishes it", h.service, h.hash, h.since.UTC().Format(time.RFC3339), h.verb())
 		for _, change := range h.changes {
 			line(false, "policy %s: %s", h.service, change)
 		}

@@ -187,6 +187,29 @@ func TestOneServiceDoesNotHoldAnother(t *testing.T) {
 	}
 }
 
+// Two services may have one policy; it is held for both, and said once.
+func TestAPolicyIsHeldForAllItsServices(t *testing.T) {
+	w := newWorld(t)
+	w.write("gateway.yaml", strings.Replace(w.config(hold), "drain_delay", "  - policy: policies/billing.yaml\n    hosts: [other.test]\n    upstream: "+w.service.URL+"\ndrain_delay", 1))
+	w.ready()
+	w.reload("policies/billing.yaml", openPolicy)
+	p := w.policyPage()
+	if len(p.Services) != 2 || p.Services[0].Held == nil || p.Services[1].Held == nil || p.Services[0].Hash != p.Services[1].Hash || w.post() != 401 {
+		t.Errorf("%+v", p)
+	}
+	if n := strings.Count(w.get(w.admin+"/readyz?verbose", "").body, "is held back"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+	w.hangup()
+	if p := w.policyPage(); p.Services[0].Held != nil || p.Services[1].Held != nil || w.post() != 200 {
+		t.Errorf("%+v", p)
+	}
+	w.logged(`"access widened"`)
+	if n := strings.Count(w.log.String(), `"access widened"`); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
 // Without hold, what widens is served and said.
 func TestAWideningIsLogged(t *testing.T) {
 	w := newWorld(t)
@@ -223,7 +246,11 @@ func TestAReloadWaitsForNoComparison(t *testing.T) {
 	if held := w.policyPage().Services[0].Held; held == nil || held.Proven || !strings.HasPrefix(held.Changes[0], "may_widen: ") {
 		t.Errorf("%+v", held)
 	}
+	if body := w.get(w.admin+"/readyz?verbose", "").body; !strings.Contains(body, "because it may widen access") {
+		t.Error(body)
+	}
 	w.hangup()
+	w.logged(`"access may have widened"`)
 	if held := w.policyPage().Services[0].Held; held != nil {
 		t.Errorf("%+v", held)
 	}

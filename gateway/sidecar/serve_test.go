@@ -47,6 +47,7 @@ var promised = []string{
 	"policy_info{service,hash}", "policy_reloads_total{service,result}", "policy_last_reload_successful{service}",
 	"policy_last_reload_success_timestamp_seconds{service}", "connections{state}", "build_info", "log_dropped_total",
 	"candidate_decisions_total{service,route,active,candidate}", "candidate_info{service,hash}", "candidate_last_reload_successful{service}",
+	"policy_held{service}",
 }
 
 func TestMetricsContract(t *testing.T) {
