@@ -27,6 +27,7 @@ type commands struct {
 	Who      whoCmd      `cmd:"" help:"Show the smallest sets of scopes that may make a request."`
 	Diff     diffCmd     `cmd:"" help:"Show who may do what under a new policy that they could not under an old one, and the reverse."`
 	Probe    probeCmd    `cmd:"" help:"Ask a running service how it reads paths, and whether that leaves the policy open."`
+	Learn    learnCmd    `cmd:"" help:"Draft a policy from recorded requests that were allowed."`
 	Replay   replayCmd   `cmd:"" help:"Ask a candidate policy what it would have said to recorded requests."`
 	Routes   routesCmd   `cmd:"" help:"Show a policy as a table of paths, methods and what they need."`
 	OpenAPI  openapiCmd  `cmd:"" name:"openapi" help:"Draft a policy from an OpenAPI document, or show where the two disagree."`

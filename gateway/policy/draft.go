@@ -20,6 +20,7 @@ type Draft struct {
 type DraftRoute struct {
 	Template string
 	Notes    []string // comments above the path
+	Accept   []string // exceptions to the guard, by their names
 	Rules    []DraftRule
 }
 
@@ -30,13 +31,19 @@ type DraftRule struct {
 	Note   string // a comment behind the rule
 }
 
-// Need is what a rule of a draft asks for: one of the three words of the language, or scopes.
+// Need is what a rule of a draft asks for: one of the three words of the language, or scopes, and
+// that claims equal segments of the path.
 type Need struct {
 	// Word is public, authenticated or nobody; "" where Ways says it.
 	Word string
 	// Ways are sets of scopes, of which any one does when all of it is held.
 	Ways [][]string
+	// Claims are conditions beside Ways or authenticated.
+	Claims []SegmentClaim
 }
+
+// SegmentClaim is the condition that a claim equals the path's segment of this name.
+type SegmentClaim struct{ Claim, Segment string }
 
 // maxNote bounds a comment, in bytes: it may come from a stranger's document.
 const maxNote = 300
@@ -61,6 +68,9 @@ func (d *Draft) YAML() string {
 	for _, route := range d.Routes {
 		writeNotes(&b, "  ", route.Notes)
 		fmt.Fprintf(&b, "  %s:\n", blockText(route.Template))
+		if len(route.Accept) > 0 {
+			fmt.Fprintf(&b, "    accept: %s\n", yamlList(route.Accept))
+		}
 		for _, rule := range route.Rules {
 			rule.write(&b)
 		}
@@ -85,18 +95,38 @@ func (r *DraftRule) write(b *strings.Builder) {
 	for _, part := range parts {
 		fmt.Fprintf(b, "        - %s\n", part)
 	}
+	if len(r.Need.Claims) > 0 {
+		fmt.Fprintf(b, "      claims: %s\n", r.Need.claims())
+	}
 }
+
+// String is the requirement as the draft writes it on one line.
+func (n *Need) String() string { return n.yaml() }
 
 // yaml writes the requirement on one line.
 func (n *Need) yaml() string {
 	switch {
+	case len(n.Claims) > 0 && n.Word != "":
+		return "{ claims: " + n.claims() + " }"
 	case n.Word != "":
 		return n.Word
 	case n.single():
 		return blockText(n.Ways[0][0])
 	}
 	word, parts := n.list()
-	return "{ " + word + ": [" + strings.Join(parts, ", ") + "] }"
+	text := "{ " + word + ": [" + strings.Join(parts, ", ") + "]"
+	if len(n.Claims) > 0 {
+		text += ", claims: " + n.claims()
+	}
+	return text + " }"
+}
+
+func (n *Need) claims() string {
+	var parts []string
+	for _, c := range n.Claims {
+		parts = append(parts, yamlText(c.Claim)+": "+yamlText("{"+c.Segment+"}"))
+	}
+	return "{ " + strings.Join(parts, ", ") + " }"
 }
 
 // list is the outermost list of the requirement.
@@ -118,7 +148,7 @@ func (n *Need) list() (word string, parts []string) {
 }
 
 // single reports whether the requirement is one scope.
-func (n *Need) single() bool { return len(n.Ways) == 1 && len(n.Ways[0]) == 1 }
+func (n *Need) single() bool { return len(n.Ways) == 1 && len(n.Ways[0]) == 1 && len(n.Claims) == 0 }
 
 // blockText writes a string outside of [] and {}, where braces and most colons mean nothing.
 func blockText(s string) string {
