@@ -128,6 +128,7 @@ var rooms = []struct {
 	{"gateway/dataport", []string{"gateway/policy", "gateway/token", "gateway/gate", "gateway/proxy", "gateway/fastlane", "gateway/sidecar"}, "the data port knows sockets, not requests"},
 	{"gateway/decisions", []string{"gateway"}, "reading the log knows its lines, and no policy"},
 	{"gateway/replay", []string{"gateway/sidecar", "gateway/proxy", "gateway/fastlane", "gateway/dataport", "gateway/token"}, "a replay asks policies about lines, and starts no gateway"},
+	{"gateway/learn", []string{"gateway/sidecar", "gateway/proxy", "gateway/fastlane", "gateway/dataport", "gateway/token", "gateway/gate", "gateway/replay"}, "learning stands on the log and the policy language alone"},
 	{"gateway/proxy", []string{"gateway/sidecar", "gateway/fastlane"}, "lanes are below the sidecar and do not know each other"},
 	{"gateway/fastlane", []string{"gateway/sidecar", "gateway/proxy"}, "lanes are below the sidecar and do not know each other"},
 }

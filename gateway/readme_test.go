@@ -17,6 +17,7 @@ func TestReadmeShowsWhatScriptsSaw(t *testing.T) {
 	for _, shown := range []struct{ script, golden string }{
 		{"diff.txtar", "review.txt"},
 		{"replay.txtar", "candidate.txt"},
+		{"learn.txtar", "draft.txt"},
 	} {
 		script, err := txtar.ParseFile("testdata/script/" + shown.script)
 		if err != nil {

@@ -286,11 +286,11 @@ func (d *drafter) unused() {
 func (d *drafter) head() {
 	const most = 20
 	note := func(format string, args ...any) { d.draft.Notes = append(d.draft.Notes, fmt.Sprintf(format, args...)) }
-	note("A draft from %s that were allowed. It shows what was done, and cannot know what was meant:", count(d.allowed.Requests, "request"))
+	note("A draft from %s. It shows what was done, and cannot know what was meant:", count(d.allowed.Requests, "allowed request"))
 	note("edit it, and try it with gateway replay before it counts.")
 	note("Protocols that may be switched to (upgrade:) and conditions on the login are not in a log.")
 	if d.unplaced.Lines > 0 {
-		note("CHECK: %s of the allowed requests are not covered: their paths were cut, or there were too many.", count(d.unplaced.Requests, "request"))
+		note("CHECK: %s of those are not covered: their paths were cut, or there were too many.", count(d.unplaced.Requests, "request"))
 	}
 	var idle words
 	for _, s := range d.out.Scopes {

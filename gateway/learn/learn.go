@@ -41,7 +41,7 @@ const unmatched = "unmatched"
 
 // Add takes note of a line.
 func (g *Log) Add(r *decisions.Record) {
-	if r.Service == unmatched || g.config.Service != "" && r.Service != g.config.Service {
+	if !policy.ValidService(r.Service) || r.Service == unmatched || g.config.Service != "" && r.Service != g.config.Service {
 		return
 	}
 	l := g.services[r.Service]
@@ -59,10 +59,10 @@ func (g *Log) Add(r *decisions.Record) {
 // Services lists the services that the log has lines of, sorted.
 func (g *Log) Services() []string { return slices.Sorted(maps.Keys(g.services)) }
 
-// Draft is the draft for a service of the log; nil if the log allowed it nothing.
+// Draft is the draft for a service of the log; nil if the log allowed it nothing that can be learned from.
 func (g *Log) Draft(service string) *Draft {
 	l := g.services[service]
-	if l == nil || l.allowed.Lines == 0 {
+	if l == nil || l.allowed.Lines == l.unplaced.Lines {
 		return nil
 	}
 	return l.draft()
@@ -82,8 +82,11 @@ func (w *Weight) add(requests int64) {
 // refusal is what was refused alike.
 type refusal struct{ method, route, reason string }
 
-// maxRefusals bounds them: what was never there cannot be told apart without end.
-const maxRefusals = 10_000
+// Bounds on them: what was never there cannot be told apart without end.
+const (
+	maxRefusals    = 10_000
+	maxRefusedSets = 256 // different lists of scopes that were refused alike
+)
 
 // learner gathers one service's lines.
 type learner struct {
@@ -145,7 +148,7 @@ func request(r *decisions.Record) (req policy.Request, ok bool) {
 		return req, false
 	}
 	req, err := policy.NewRequest(&policy.Received{Method: r.Method, Target: r.Path, Hosts: anyHost, ProtoMajor: 1, ProtoMinor: 1})
-	return req, err == nil && req.Path == r.Path
+	return req, err == nil && req.Path == r.Path && r.Method != "ANY" // which a policy would take for all of them
 }
 
 // anyHost stands for the host, which makes no difference to a path.
@@ -163,7 +166,7 @@ func (l *learner) refuse(r *decisions.Record, set int) {
 		l.refusals[refusal{strings.Clone(r.Method), strings.Clone(r.Route), strings.Clone(r.Reason)}] = c
 	}
 	c.Weight.add(r.Sampled)
-	if set >= 0 {
+	if set >= 0 && len(c.sets) < maxRefusedSets {
 		c.sets[set] = true
 	}
 }

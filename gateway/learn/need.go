@@ -12,9 +12,9 @@ import (
 
 // evidence is what the log says about one rule.
 type evidence struct {
-	allowed []words // the sets of scopes that were let in, each once, in a fixed order
-	refused []words // and those that were refused for them, at the same route and method
-	all     []words // every set of the log
+	allowed []words                 // the sets of scopes that were let in, each once, in a fixed order
+	refused []words                 // and those that were refused for them, at the same route and method
+	all     []words                 // every set of the log
 	holders func(word string) int64 // lines whose token had it
 }
 
@@ -88,23 +88,22 @@ func (e *evidence) sameTokens(a, b words) bool {
 // fewest of their own scopes.
 func (e *evidence) ways() (n policy.Need, notes []string) {
 	notes = append(notes, "no scope is common to all calls: alternatives")
-	left := slices.Clone(e.allowed)
-	for len(left) > 0 {
-		word, best := "", 0
-		for _, candidate := range e.singles(left) {
-			covers := 0
-			for _, set := range left {
-				if set.has(candidate) {
-					covers++
+	left, good := slices.Clone(e.allowed), e.singles()
+	for {
+		covers := map[string]int{}
+		for _, set := range left {
+			for _, word := range set {
+				if good[word] {
+					covers[word]++
 				}
 			}
-			if covers > best || covers == best && e.holders(candidate) < e.holders(word) {
-				word, best = candidate, covers
-			}
 		}
-		if best == 0 {
+		if len(covers) == 0 {
 			break
 		}
+		word := slices.MinFunc(slices.Collect(maps.Keys(covers)), func(a, b string) int {
+			return cmp.Or(cmp.Compare(covers[b], covers[a]), cmp.Compare(e.holders(a), e.holders(b)), strings.Compare(a, b))
+		})
 		n.Ways = append(n.Ways, []string{word})
 		left = slices.DeleteFunc(left, func(set words) bool { return set.has(word) })
 	}
@@ -125,17 +124,20 @@ func (e *evidence) ways() (n policy.Need, notes []string) {
 	return n, notes
 }
 
-// singles are the words of the sets that nobody who was refused had, sorted.
-func (e *evidence) singles(sets []words) []string {
-	found := map[string]bool{}
-	for _, set := range sets {
+// singles are the words of those who got in that nobody who was refused had.
+func (e *evidence) singles() map[string]bool {
+	good := map[string]bool{}
+	for _, set := range e.allowed {
 		for _, word := range set {
-			if !holdsAll(e.refused, words{word}) {
-				found[word] = true
-			}
+			good[word] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(found))
+	for _, set := range e.refused {
+		for _, word := range set {
+			delete(good, word)
+		}
+	}
+	return good
 }
 
 // list writes some words.

@@ -43,7 +43,7 @@ type scopeSets struct {
 	vocabulary *policy.Policy // whose implications count; nil for none
 	numbers    map[string]int // by the text of the log
 	sets       []words
-	lines      []int64 // in which a token had the set, allowed or not
+	lines      []int64          // in which a token had the set, allowed or not
 	totals     map[string]int64 // of holders, once all is read
 }
 

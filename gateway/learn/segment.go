@@ -22,12 +22,13 @@ const longestName = 64
 // varies reports whether a segment looks like an identifier rather than a name: numbers, UUIDs,
 // hashes, dates, codes such as INV-2024-17, addresses with @. Versions (v2) are names.
 func varies(segment string) bool {
-	if _, ok := literal(segment); !ok || len(segment) > longestName {
+	text, ok := literal(segment)
+	if !ok || len(text) > longestName {
 		return true
 	}
 	digits := 0
-	for i := range len(segment) {
-		switch c := segment[i]; {
+	for i := range len(text) {
+		switch c := text[i]; {
 		case c >= '0' && c <= '9':
 			digits++
 		case c == '@':
@@ -35,12 +36,12 @@ func varies(segment string) bool {
 		}
 	}
 	switch {
-	case digits == 0 || version(segment):
+	case digits == 0 || version(text):
 		return false
-	case digits == len(segment) || digits >= 4:
+	case digits == len(text) || digits >= 4:
 		return true
 	}
-	return digits >= 2 && 2*digits >= len(segment)
+	return digits >= 2 && 2*digits >= len(text)
 }
 
 // version matches v1, v2.1 and the like.

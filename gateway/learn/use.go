@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/scopegate/scopegate/gateway/decisions"
+	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // maxCallers bounds the callers of one method of a path that are told apart.
@@ -46,8 +47,10 @@ func (u *use) add(r *decisions.Record, set int) {
 	u.requests += r.Sampled
 	u.note(&u.recorded, r.Route)
 	rules, _ := r.Accepted()
-	for _, rule := range rules {
-		u.note(&u.accepted, rule)
+	for _, name := range rules {
+		if rule, known := policy.GuardRuleNamed(name); known && rule.Waivable() {
+			u.note(&u.accepted, name)
+		}
 	}
 	if r.Issuer == "" {
 		u.public++
@@ -78,6 +81,9 @@ func (u *use) note(set *map[string]bool, name string) {
 	}
 }
 
+// longestClaim bounds the name of a claim, in bytes.
+const longestClaim = 128
+
 // bind keeps the claims that have been equal to a segment in every call so far.
 func (u *use) bind(r *decisions.Record) {
 	if u.started && len(u.bindings) == 0 {
@@ -86,6 +92,9 @@ func (u *use) bind(r *decisions.Record) {
 	found := map[binding]string{}
 	segments := strings.Split(r.Path[1:], "/")
 	for name, value := range r.Claims() {
+		if name == "" || len(name) > longestClaim {
+			continue
+		}
 		for i, segment := range segments {
 			if text, ok := literal(segment); ok && text != "" && equals(value, text) {
 				found[binding{i, strings.Clone(name)}] = strings.Clone(text)

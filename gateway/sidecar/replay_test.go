@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/scopegate/scopegate/gateway/decisions"
+	"github.com/scopegate/scopegate/gateway/learn"
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/replay"
 )
@@ -143,6 +144,25 @@ func (w *world) raw(request string) {
 	res.Body.Close()
 }
 
+// learnedFrom wants the policy that is learned of a log to allow what the gateway allowed.
+func learnedFrom(t *testing.T, log string) {
+	g := learn.NewLog(learn.Config{})
+	var r decisions.Reader
+	if _, err := r.Read(t.Context(), []decisions.Source{decisions.Stream("log", strings.NewReader(log))}, func(_ int, r *decisions.Record) { g.Add(r) }); err != nil {
+		t.Fatal(err)
+	}
+	d := g.Draft("store")
+	report := replayed(t, log, d.YAML)
+	if cut := always["GET : allowed, value_cut"]; report.Lost.Lines > 0 || report.OpenAllow.Lines != cut || d.Unplaced.Lines != cut {
+		t.Errorf("%+v %+v %+v\n%s", report.Lost, report.OpenAllow, d.Unplaced, d.YAML)
+	}
+	for _, want := range []string{"accept: [encoded_slash, method_override, query_token, semicolon]\n", `claims: { org_id: "{id}" }`} {
+		if !strings.Contains(d.YAML, want) {
+			t.Errorf("%s is missing in\n%s", want, d.YAML)
+		}
+	}
+}
+
 // replayed puts a log to a policy.
 func replayed(t *testing.T, log, src string) *replay.Report {
 	t.Helper()
@@ -167,6 +187,7 @@ func TestALogIsReplayed(t *testing.T) {
 	for _, hidden := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hide_routes %v", hidden), func(t *testing.T) {
 			log := storeLog(t, hidden)
+			t.Run("learned", func(t *testing.T) { learnedFrom(t, log) })
 			for _, c := range candidates {
 				t.Run(c.name, func(t *testing.T) {
 					r := replayed(t, log, strings.NewReplacer(c.edit...).Replace(storePolicy))
