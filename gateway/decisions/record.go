@@ -24,7 +24,7 @@ type Record struct {
 	ACR             string
 	AuthAge         int64  // whole seconds, rounded up; negative: unknown
 	Policy, Rule    string // hash, and file:line
-	Sampled         int64  // requests that the line stands for, at least 1
+	Sampled         int64  // requests that the line stands for, at least 1; 1 where the line does not say
 
 	scopes, missing, accepted string // JSON arrays as written; "" where the key was missing
 	claims                    string // JSON object as written
@@ -61,7 +61,7 @@ func (r *Record) Missing() []string { return words(r.missing) }
 // tree whose numbers are json.Number.
 func (r *Record) Claims() map[string]any {
 	s := scanner{text: r.claims}
-	tree, _ := s.tree().(map[string]any) // parse has seen that it is one
+	tree, _ := s.tree().(map[string]any) // parse has seen that it is one, if it is there
 	return tree
 }
 
@@ -82,14 +82,14 @@ func words(text string) []string {
 var errOther = errors.New("another message")
 
 // parse reads one line, strictly: one JSON object with each key once, of the type that the
-// gateway writes, with a scanner that is used again. Keys that it does not know are passed over.
-// errOther is returned as soon as
-// the line shows that it is no decision.
+// gateway writes, with a scanner that is used again. Keys that it does not know are passed over;
+// of those that it does, a line must have what makes it a decision, and does not say what it lacks.
+// errOther is returned as soon as the line shows that it is no decision.
 func (r *Record) parse(s *scanner, line string) error {
 	if !utf8.ValidString(line) {
 		return errors.New("not UTF-8")
 	}
-	*r = Record{File: r.File, Line: r.Line, AuthAge: -1}
+	*r = Record{File: r.File, Line: r.Line, AuthAge: -1, Sampled: 1}
 	*s = scanner{text: line}
 	if err := s.open('{'); err != nil {
 		return err
@@ -168,10 +168,10 @@ var keys = []key{
 		return err
 	}},
 	text("request_id", func(r *Record) *string { return &r.RequestID }),
-	text("service", func(r *Record) *string { return &r.Service }),
+	needed(text("service", func(r *Record) *string { return &r.Service })),
 	ignored("host"),
-	text("method", func(r *Record) *string { return &r.Method }),
-	text("path", func(r *Record) *string { return &r.Path }),
+	needed(text("method", func(r *Record) *string { return &r.Method })),
+	needed(text("path", func(r *Record) *string { return &r.Path })),
 	text("route", func(r *Record) *string { return &r.Route }),
 	ignored("status"),
 	{"decision", true, func(r *Record, s *scanner) (err error) {
@@ -185,16 +185,16 @@ var keys = []key{
 		}
 		return nil
 	}},
-	text("reason", func(r *Record) *string { return &r.Reason }),
+	needed(text("reason", func(r *Record) *string { return &r.Reason })),
 	text("guard", func(r *Record) *string { return &r.Guard }),
 	{"accepted", false, func(r *Record, s *scanner) (err error) { r.accepted, err = s.words(); return err }},
 	text("issuer", func(r *Record) *string { return &r.Issuer }),
 	text("subject", func(r *Record) *string { return &r.Subject }),
 	text("client", func(r *Record) *string { return &r.Client }),
-	{"scopes", true, func(r *Record, s *scanner) (err error) { r.scopes, err = s.words(); return err }},
+	{"scopes", false, func(r *Record, s *scanner) (err error) { r.scopes, err = s.words(); return err }},
 	{"missing", false, func(r *Record, s *scanner) (err error) { r.missing, err = s.words(); return err }},
-	{"claims", true, func(r *Record, s *scanner) (err error) { r.claims, err = s.raw('{'); return err }},
-	{"auth_age", true, func(r *Record, s *scanner) (err error) {
+	{"claims", false, func(r *Record, s *scanner) (err error) { r.claims, err = s.raw('{'); return err }},
+	{"auth_age", false, func(r *Record, s *scanner) (err error) {
 		if s.null() {
 			return nil
 		}
@@ -207,7 +207,7 @@ var keys = []key{
 	ignored("anonymous"),
 	text("policy", func(r *Record) *string { return &r.Policy }),
 	text("rule", func(r *Record) *string { return &r.Rule }),
-	{"sampled", true, func(r *Record, s *scanner) (err error) {
+	{"sampled", false, func(r *Record, s *scanner) (err error) {
 		if r.Sampled, err = s.integer(); err == nil && r.Sampled < 1 {
 			err = errors.New("less than 1")
 		}
@@ -216,7 +216,13 @@ var keys = []key{
 }
 
 func text(name string, field func(*Record) *string) key {
-	return key{name, true, func(r *Record, s *scanner) (err error) { *field(r), err = s.string(); return err }}
+	return key{name, false, func(r *Record, s *scanner) (err error) { *field(r), err = s.string(); return err }}
+}
+
+// needed marks a key that no decision lacks.
+func needed(k key) key {
+	k.needed = true
+	return k
 }
 
 // ignored is a key that a record does without.

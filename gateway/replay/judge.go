@@ -14,6 +14,8 @@ const (
 	// WhyCaller: the policy asks for a token where none was looked at, since the path was public,
 	// closed or not there.
 	WhyCaller = "caller_unknown"
+	// WhyScopes: the line does not have the token's scopes.
+	WhyScopes = "scopes_not_recorded"
 	// WhyClaim: the rule reads a claim that the line does not have, because no rule of that day
 	// read it, or not in full.
 	WhyClaim = "claim_not_recorded"
@@ -125,6 +127,8 @@ func (j *judge) judge(r *decisions.Record) verdict {
 		return compare(r, was, &d)
 	case r.Issuer == "":
 		return verdict{kind: undecided, reason: WhyCaller, match: m}
+	case r.ScopesText() == "":
+		return verdict{kind: undecided, reason: WhyScopes, match: m}
 	case queryToken && !m.Route.Accepts(policy.RuleQueryToken):
 		return changed(r, was, false, "token_ambiguous", &m)
 	}
