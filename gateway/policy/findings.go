@@ -136,6 +136,15 @@ const (
 	idIdleUpgrade    = "SG109"
 	idColonName      = "SG110"
 	idIdlePersona    = "SG111"
+	idImpossible     = "SG112"
+	idIdlePart       = "SG113"
+	idOvertaken      = "SG114"
+	idWeakerHead     = "SG115"
+	idIdleAccept     = "SG116"
+	idLikeScopes     = "SG117"
+	idLikeService    = "SG118"
+	idContradiction  = "SG119"
+	idTwiceExpected  = "SG120"
 	warningPrefix    = "SG1"
 )
 
@@ -193,6 +202,15 @@ var kinds = []Kind{
 	{idIdleUpgrade, "an upgrade: on a path that does not answer GET"},
 	{idColonName, "a literal segment that looks like a placeholder of another router"},
 	{idIdlePersona, "a persona that expects nothing"},
+	{idImpossible, "a requirement that no token can meet"},
+	{idIdlePart, "a part of a requirement that makes no difference"},
+	{idOvertaken, "a wider route that takes paths from a stricter one, because it is more specific further left"},
+	{idWeakerHead, "a rule for HEAD that asks for less than the one for GET"},
+	{idIdleAccept, "an exception to the ambiguity guard that lets nothing through"},
+	{idLikeScopes, "two scopes that differ in case or punctuation alone"},
+	{idLikeService, "a scope that begins with a misspelt name of the service"},
+	{idContradiction, "a persona that must and must not reach one request"},
+	{idTwiceExpected, "a request that a persona lists twice"},
 }
 
 func severityOf(id string) Severity {

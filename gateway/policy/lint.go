@@ -11,11 +11,16 @@ import (
 // compiled policy, and only when that has no faults.
 func (r *reader) lint(p *Policy, declared map[string]*yaml.Node) {
 	r.unused(p, declared)
+	r.lintVocabulary(p, declared)
+	demands, crossings := newDemands(p), maxCrossings
 	for _, route := range p.routes {
 		for _, rule := range route.rules {
 			r.lintRule(rule)
+			r.lintDemand(demands, rule)
 		}
 		r.lintRoute(p, route)
+		r.lintHead(demands, route)
+		r.lintOvertaken(p, route, &crossings)
 	}
 }
 
@@ -45,6 +50,12 @@ func (r *reader) lintRoute(p *Policy, route *Route) {
 	}
 	if len(route.upgrades) > 0 && route.rule("GET") == nil {
 		at(idIdleUpgrade, "add GET, or remove `upgrade:`", "%s may be upgraded but does not answer GET", route.Template())
+	}
+	for rule := RuleEncodedSlash; rule.Waivable(); rule++ {
+		if route.Accepts(rule) && !route.pattern.canHold(rule) {
+			at(idIdleAccept, "remove it, or write {name} where it is needed",
+				"%s accepts %s, but such a path never matches it", route.Template(), rule)
+		}
 	}
 	for _, s := range route.pattern.segments {
 		if s.kind == literalSegment && strings.HasPrefix(s.text, ":") {

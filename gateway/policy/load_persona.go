@@ -43,6 +43,7 @@ func (r *reader) persona(p *Policy, e entry) Persona {
 	r.personaToken(p, &out, f)
 	out.Allow = r.expectations(f["allow"], "`allow:`", true)
 	out.Deny = r.expectations(f["deny"], "`deny:`", false)
+	r.lintPersona(&out)
 	if e.value.Kind == yaml.MappingNode && f["allow"] == nil && f["deny"] == nil {
 		r.report(e.key, idIdlePersona, "add `allow:` or `deny:`", "%s expects nothing", what)
 	}
