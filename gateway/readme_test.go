@@ -18,6 +18,7 @@ func TestReadmeShowsWhatScriptsSaw(t *testing.T) {
 		{"diff.txtar", "review.txt"},
 		{"replay.txtar", "candidate.txt"},
 		{"learn.txtar", "draft.txt"},
+		{"test_mutate.txtar", "survivors.txt"},
 	} {
 		script, err := txtar.ParseFile("testdata/script/" + shown.script)
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/scopegate/scopegate/gateway/policy"
 )
@@ -15,7 +16,7 @@ type testMutants struct {
 	Killed    int            `json:"killed"`
 	Survived  int            `json:"survived"`
 	Score     float64        `json:"score"`
-	Survivors []testSurvivor `json:"survivors"`
+	Survivors []testSurvivor `json:"survivors,omitzero"` // of all policies together
 }
 
 // testSurvivor is a mistake that no persona notices. Persona is YAML to paste below `personas:`
@@ -33,7 +34,7 @@ type testSurvivor struct {
 // mutate weakens each policy and notes what its personas make of that.
 func (r *testRun) mutate(a *app) {
 	for _, t := range r.policies {
-		progress := a.progress("weakening " + t.file + ": rules and scopes")
+		progress := a.progress("weakening " + t.file + ": routes and scopes")
 		t.mutation = t.policy.Mutate(&t.report, func(done, total int) { progress.at(int64(done), int64(total)) })
 		progress.end()
 		r.killed += t.mutation.Killed
@@ -51,28 +52,19 @@ func (r *testRun) weakness() string {
 }
 
 func (r *testRun) mutants() *testMutants {
-	all := testMutants{Survivors: []testSurvivor{}}
+	all := mutantsOf(r.killed, r.survived)
+	all.Survivors = []testSurvivor{}
 	for _, t := range r.policies {
-		all.add(t)
+		for i := range t.mutation.Survivors {
+			s := &t.mutation.Survivors[i]
+			all.Survivors = append(all.Survivors, testSurvivor{s.Kind, s.Path, s.Method, t.policy.File(), s.Line, s.Change, policy.YAML([]policy.Persona{s.Persona})})
+		}
 	}
-	return &all
+	return all
 }
 
-func (t *tested) mutants() *testMutants {
-	one := testMutants{Survivors: []testSurvivor{}}
-	one.add(t)
-	return &one
-}
-
-func (m *testMutants) add(t *tested) {
-	m.Killed += t.mutation.Killed
-	m.Survived += len(t.mutation.Survivors)
-	sum := policy.Mutation{Killed: m.Killed, Survivors: make([]policy.Survivor, m.Survived)}
-	m.Score = sum.Score()
-	for i := range t.mutation.Survivors {
-		s := &t.mutation.Survivors[i]
-		m.Survivors = append(m.Survivors, testSurvivor{s.Kind, s.Path, s.Method, t.policy.File(), s.Line, s.Change, policy.YAML([]policy.Persona{s.Persona})})
-	}
+func mutantsOf(killed, survived int) *testMutants {
+	return &testMutants{Killed: killed, Survived: survived, Score: policy.Score(killed, survived)}
 }
 
 // printSurvivors lists what may be wrong and nobody would see it.
@@ -110,14 +102,40 @@ func survivorText(s *policy.Survivor) string {
 	return fmt.Sprintf("%s: %s (%s)", weakened(s), s.Change, s.Kind)
 }
 
-// annotateSurvivors writes a warning at each weak line: what may be wrong there, and the persona
+// annotateSurvivors writes a warning at each weak line: what may be wrong there, and the personas
 // that would notice.
 func (t *tested) annotateSurvivors(w io.Writer) {
-	for i := range t.mutation.Survivors {
-		s := &t.mutation.Survivors[i]
-		annotate(w, "warning", t.policy.File(), s.Line, 0, "mistake that no persona would notice",
-			survivorText(s)+"\nThis would notice it, below `personas:`:\n"+policy.YAML([]policy.Persona{s.Persona}))
+	all := t.mutation.Survivors // by line
+	for len(all) > 0 {
+		line, said, personas := all[0].Line, "", []policy.Persona(nil)
+		for ; len(all) > 0 && all[0].Line == line; all = all[1:] {
+			said += survivorText(&all[0]) + "\n"
+			personas = withPersona(personas, all[0].Persona)
+		}
+		annotate(w, "warning", t.policy.File(), line, 0, "mistakes that no persona would notice",
+			said+"This would notice, below `personas:`:\n"+policy.YAML(personas))
 	}
+}
+
+// withPersona adds what a persona expects to the one of its name.
+func withPersona(list []policy.Persona, one policy.Persona) []policy.Persona {
+	for i := range list {
+		if known := &list[i]; known.Name == one.Name {
+			for _, e := range one.Deny {
+				if !slices.Contains(known.Deny, e) {
+					known.Deny = append(known.Deny, e)
+				}
+			}
+			for _, e := range one.Allow {
+				if !slices.Contains(known.Allow, e) {
+					known.Allow = append(known.Allow, e)
+				}
+			}
+			return list
+		}
+	}
+	one.Allow, one.Deny = slices.Clone(one.Allow), slices.Clone(one.Deny)
+	return append(list, one)
 }
 
 // junitMutants is a suite of one case, which fails when a score is asked for that is not reached.

@@ -77,7 +77,7 @@ func (r *testRun) result() testResult {
 			Failed: len(failed), Passed: len(t.report.Outcomes) - len(failed), Missing: []testGap{},
 			Coverage: coverageOf(&t.report.Coverage), Personas: policy.YAML(r.proposed(t))}
 		if r.mutated {
-			one.Mutants = t.mutants()
+			one.Mutants = mutantsOf(t.mutation.Killed, len(t.mutation.Survivors))
 		}
 		for _, tests := range t.tests {
 			one.Tests = append(one.Tests, tests.File)

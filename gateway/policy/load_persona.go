@@ -154,10 +154,22 @@ func (r *reader) expectation(n *yaml.Node, what string, allow bool) (e Expectati
 	}
 	e.Method, e.Target, ok = strings.Cut(e.Request, " ")
 	if !ok || !methodToken(e.Method) || !strings.HasPrefix(e.Target, "/") || strings.Contains(e.Target, " ") {
-		r.report(line, idExpectation, "write it like `GET /billing/`", "%s is not a request", quoted(e.Request))
+		r.report(line, idExpectation, requestHint(e.Request), "%s is not a request", quoted(e.Request))
 		return e, false
 	}
 	return e, true
+}
+
+// requestHint spells a request as it is most likely meant.
+func requestHint(text string) string {
+	words := strings.Fields(text)
+	if len(words) == 1 && strings.HasPrefix(words[0], "/") {
+		return "begin with a method, as in `GET " + clip(words[0], 120) + "`"
+	}
+	if len(words) == 2 && methodToken(strings.ToUpper(words[0])) && !strings.Contains(words[1], "://") {
+		return "write `" + strings.ToUpper(words[0]) + " /" + strings.TrimPrefix(clip(words[1], 120), "/") + "`"
+	}
+	return "write it like `GET /billing/`: a method in upper case, one space, and a path"
 }
 
 func (r *reader) reason(e *Expectation, n *yaml.Node, allow bool) bool {

@@ -24,12 +24,11 @@ type Survivor struct {
 }
 
 // Score is the share of mutants that are noticed, from 0 to 100; 100 of none.
-func (m *Mutation) Score() float64 {
-	total := m.Killed + len(m.Survivors)
-	if total == 0 {
+func Score(killed, survived int) float64 {
+	if killed+survived == 0 {
 		return 100
 	}
-	return 100 * float64(m.Killed) / float64(total)
+	return 100 * float64(killed) / float64(killed+survived)
 }
 
 // Mutate asks of each mutant whether the expectations of a report notice it; the report is one that

@@ -260,7 +260,7 @@ func TestPastingTheProposalLeavesNoSurvivor(t *testing.T) {
 			p := load(t, half)
 			report := p.Test(p.OwnTests())
 			some := p.Mutate(&report, nil)
-			for range min(len(some.Survivors), 5) {
+			for range min(len(some.Survivors), 2) {
 				s := rapid.SampledFrom(some.Survivors).Draw(t, "survivor")
 				noticed(t, half, s, some.Survivors)
 			}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,8 +139,8 @@ func (pr *proposer) name(persona *Persona) string {
 	case len(persona.Scopes) > 3:
 		name = fmt.Sprintf("holder of %d scopes", len(persona.Scopes))
 	}
-	if len(persona.Claims) > 0 || persona.Issuer != "" || persona.ACR != "" || persona.AuthAgeKnown {
-		name += " and more"
+	if more := persona.besides(); len(more) > 0 {
+		name += " with " + sentence(more)
 	}
 	plain := name
 	for n := 2; pr.taken[name]; n++ {
@@ -147,6 +148,27 @@ func (pr *proposer) name(persona *Persona) string {
 	}
 	pr.taken[name] = true
 	return name
+}
+
+// besides says what the persona's token says besides its scopes, in few words.
+func (persona *Persona) besides() []string {
+	var out []string
+	for _, claim := range slices.Sorted(maps.Keys(persona.Claims)) {
+		if value, ok := persona.Claims[claim].(string); ok {
+			claim += " " + value
+		}
+		out = append(out, clip(claim, 40))
+	}
+	if persona.Issuer != "" {
+		out = append(out, "an issuer")
+	}
+	if persona.ACR != "" {
+		out = append(out, "acr "+clip(persona.ACR, 40))
+	}
+	if persona.AuthAgeKnown {
+		out = append(out, "a login "+shortDuration(persona.AuthAge)+" ago")
+	}
+	return out
 }
 
 func (pr *proposer) personas() []Persona {
