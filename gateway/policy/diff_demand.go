@@ -74,7 +74,6 @@ type inquiry struct {
 	numbers  map[atom]int32
 	atoms    []atom
 	weight   []int64
-	ages     []int32
 }
 
 // compareRules decides who is let in by one rule and not by the other. nil
@@ -260,8 +259,7 @@ func (q *inquiry) part(s *side, rule *Rule, i int32) function {
 }
 
 // key says all that the comparison sees of a rule, but for what its words imply:
-// rules with one key in one policy let the same callers in on a path. texts adds
-// what the segments are with which the rule compares claims.
+// rules with one key let the same callers in on a path, given one vocabulary.
 func (r *Rule) key(p *Policy, path string) string {
 	if !r.lets(byRequirement) {
 		return [...]string{toEveryone: "public", toNobody: "nobody"}[r.accessOrNone()]
@@ -270,7 +268,7 @@ func (r *Rule) key(p *Policy, path string) string {
 	for _, t := range r.formula {
 		switch t.op {
 		case opScope:
-			fmt.Fprintf(&b, " %s", p.vocabulary.words[t.arg])
+			fmt.Fprintf(&b, " =%s", p.vocabulary.words[t.arg])
 		case opCondition:
 			r.conditions[t.arg].key(&b, path)
 		default:

@@ -85,6 +85,9 @@ func (c *comparer) upgrade(m *meeting) {
 			continue
 		}
 		old, new := m.old.ruleFor("GET", req.Broken), m.new.ruleFor("GET", req.Broken)
+		if old.lets(toNobody) || new.lets(toNobody) {
+			return // GET itself is opened or closed
+		}
 		if m.new.Upgrade(protocol) {
 			old = nil
 		} else {

@@ -184,27 +184,30 @@ func (c *comparer) note(x Change, kind ChangeKind, who *Persona) {
 	if x.Who == nil {
 		c.exact = false
 	}
-	if known := c.sameAs(&x); known != nil && x.Exception == 0 && x.Upgrade == "" {
-		for _, method := range x.Methods {
-			if !slices.Contains(known.Methods, method) {
-				known.Methods = append(known.Methods, method)
-			}
+	if x.Exception == 0 && x.Upgrade == "" {
+		key := noted{x.Kind, x.Old.Rule, x.New.Rule}
+		if at, known := c.noted[key]; known {
+			c.changes[at].alsoFor(x.Methods)
+			return
 		}
-		return
+		c.noted[key] = len(c.changes)
 	}
 	c.changes = append(c.changes, x)
 }
 
-// sameAs finds a change of the same rule from nothing, or to nothing: a rule may
-// stand where there was no route, and where there was one without the method.
-func (c *comparer) sameAs(x *Change) *Change {
-	for i := range c.changes {
-		known := &c.changes[i]
-		if known.Kind == x.Kind && known.Old.Rule == x.Old.Rule && known.New.Rule == x.New.Rule && known.Exception == 0 && known.Upgrade == "" {
-			return known
+// noted names a change. A rule may stand where there was no route, and where
+// there was one without the method: that is one change from nothing.
+type noted struct {
+	kind     ChangeKind
+	old, new *Rule
+}
+
+func (x *Change) alsoFor(methods []string) {
+	for _, method := range methods {
+		if !slices.Contains(x.Methods, method) {
+			x.Methods = append(x.Methods, method)
 		}
 	}
-	return nil
 }
 
 func (c *comparer) confirm(x *Change) {

@@ -208,7 +208,8 @@ func (f *force) pairing(req *policy.Request, a, b *policy.Match, upgrade string)
 	switch {
 	case old == nil || new == nil:
 	case upgrade != "":
-		if refused = [2]bool{!old.Upgrade(upgrade), !new.Upgrade(upgrade)}; refused[0] != refused[1] {
+		refused = [2]bool{!old.Upgrade(upgrade), !new.Upgrade(upgrade)}
+		if refused[0] != refused[1] && a.Reason == policy.ReasonNone && b.Reason == policy.ReasonNone {
 			return odd, refused
 		}
 		refused = [2]bool{}

@@ -99,7 +99,7 @@ func (c *comparer) tails(behind int, inner bool) iter.Seq[[]bool] {
 				return
 			}
 		}
-		for n := 2; inner && n <= deepest; n++ {
+		for n := 2; inner && n <= deepest+1; n++ { // one more: no path begins with //
 			for i := range 2 * (n - 1) {
 				below := make([]bool, n)
 				below[i/2], below[n-1] = true, i%2 == 1

@@ -43,6 +43,7 @@ type comparer struct {
 	verdicts  map[verdictKey]verdict
 	numbers   map[string]int
 	changes   []Change
+	noted     map[noted]int // their places, by rules
 }
 
 // meeting is a pair of routes that win a path together; one of them may be nil.
@@ -60,7 +61,7 @@ func nothing(like *Policy) *Policy {
 
 func newComparer(old, new *Policy) *comparer {
 	c := &comparer{old: side{policy: old}, new: side{policy: new}, exact: true, whole: true, meetings: maxMeetings, work: workInAll,
-		verdicts: map[verdictKey]verdict{}, numbers: map[string]int{}}
+		verdicts: map[verdictKey]verdict{}, numbers: map[string]int{}, noted: map[noted]int{}}
 	c.sameWords = old.vocabulary.equals(new.vocabulary)
 	for _, routes := range [][]*Route{old.routes, new.routes} {
 		for _, r := range routes {
