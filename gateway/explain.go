@@ -119,6 +119,9 @@ func (c *explainCmd) Run(a *app) error {
 	}
 	x.Caller = report
 	x.judge(t.policy, in, caller, refused)
+	if !c.describes() && x.Route != nil {
+		x.note = "no caller was described, so a valid token without scopes was assumed; say more by --token, --scopes or --anonymous"
+	}
 	return c.finish(a, x)
 }
 

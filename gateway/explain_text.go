@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,11 +46,8 @@ var wordsFor = map[string]func(*explained){
 	},
 	"token_missing":      (*explained).noToken,
 	"insufficient_scope": (*explained).noScope,
-	"claim_mismatch": func(x *explained) {
-		x.Why = "The token's scopes would do, but its issuer or a claim is not what the rule asks for."
-		x.fix("Use a token that meets the condition, or check the request's path where the condition names a part of it")
-	},
-	"step_up_required": (*explained).stepUp,
+	"claim_mismatch":     (*explained).otherCaller,
+	"step_up_required":   (*explained).stepUp,
 }
 
 // tokenCures say what to do about a token that is not accepted.
@@ -90,7 +89,17 @@ func (x *explained) twoReadings() {
 	default:
 		x.Why = "The request has more than one reading: " + rule.About() + "."
 	}
-	x.fix("%s", capital(rule.Cure()))
+	switch upper := strings.ToUpper(x.Request.Method); {
+	case rule == policy.RuleMethod && x.Status == 501:
+		x.fix("Use another method: %s is never served", x.Request.Method)
+	case rule == policy.RuleMethod && policy.ValidMethod(upper):
+		x.fix("Write the method in upper case: %s", upper)
+	default:
+		x.fix("%s", capital(rule.Cure()))
+	}
+	if plain := plainTarget(x.Request.Target); plain != "" && slices.Contains(respelt, rule) {
+		x.fix("If this is what is meant, ask for %s %s", x.Request.Method, plain)
+	}
 	if x.accepted != "" {
 		x.fix("The route in question is %s", x.accepted)
 	}
@@ -124,15 +133,20 @@ func (x *explained) noToken() {
 	x.Why = "The rule needs a token, and the request has none."
 	if len(x.Missing) == 0 {
 		x.fix("Send a valid token: Authorization: Bearer …")
-	} else {
-		x.fix("Send a token with %s: Authorization: Bearer …", scopeList(x.Missing))
+		return
 	}
+	x.fix("Send a token with %s: Authorization: Bearer …", scopeList(x.Missing))
+	x.fix("Get it from the issuer by asking for scope=%q", strings.Join(x.Missing, " "))
 }
 
 func (x *explained) noScope() {
 	x.Why = "The token's scopes do not satisfy the rule."
 	if len(x.Missing) > 0 {
-		x.fix("Give the caller %s, and let it get a new token", scopeList(x.Missing))
+		x.fix("Get a token that has %s too: ask its issuer for scope=%q", scopeList(x.Missing), strings.Join(union(x.held(), x.Missing), " "))
+		x.fix("If the issuer does not grant it, have the caller given %s there first", scopeList(x.Missing))
+	}
+	if x.file != "" {
+		x.fix("Other scopes may do as well: gateway who %s \"%s %s\"", x.file, x.Request.Method, x.Request.Path)
 	}
 	if x.Caller != nil {
 		for _, s := range x.Caller.Unknown {
@@ -144,6 +158,71 @@ func (x *explained) noScope() {
 	}
 }
 
+// held are the caller's scopes that the policy knows, as they were presented.
+func (x *explained) held() []string {
+	if x.Caller == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(x.Caller.Scopes), func(s string) bool { return slices.Contains(x.Caller.Unknown, s) })
+}
+
+// union lists a, then what only b has.
+func union(a, b []string) []string {
+	return append(slices.Clone(a), slices.DeleteFunc(slices.Clone(b), func(s string) bool { return slices.Contains(a, s) })...)
+}
+
+// otherCaller is for conditions that this caller's tokens do not meet.
+func (x *explained) otherCaller() {
+	x.Why = "The token's scopes would do, but its issuer or a claim is not what the rule asks for."
+	later := false
+	for _, u := range x.Unmet {
+		switch kind, rest, _ := strings.Cut(u.Condition, " "); kind {
+		case "issuer":
+			x.fix("Use a token of the issuer %s; this one is of %s", rest, u.Has)
+		case "claim":
+			x.fix("Use a token with the claim %s; this one has %s", rest, u.Has)
+			if strings.Contains(rest, "= {") {
+				x.fix("Or ask for a path that belongs to this caller: the rule compares a part of it with the claim")
+			}
+		default:
+			later = true
+		}
+	}
+	if len(x.Fix) == 0 {
+		x.fix("Use a token that meets the rule's conditions")
+	}
+	if later {
+		x.fix("Then mind the other conditions that are not met: they are about the login")
+	}
+}
+
+// respelt are the guard's rules that another spelling of the path keeps.
+var respelt = []policy.GuardRule{policy.RuleDotSegment, policy.RuleEmptySegment, policy.RuleEncodedSlash, policy.RuleEncodedBackslash, policy.RuleSemicolon, policy.RuleNoLeadingSlash}
+
+// plainTarget is what a target with more than one reading is most often meant to be: dot segments
+// resolved, slashes plain and single, parameters dropped. It is "" where that has no one reading either.
+func plainTarget(target string) string {
+	rest, query, hasQuery := strings.Cut(target, "?")
+	rest = strings.NewReplacer("%2f", "/", "%2F", "/", "%5c", "/", "%5C", "/", `\`, "/", "%2e", ".", "%2E", ".").Replace(rest)
+	var segments []string
+	for _, s := range strings.Split(rest, "/") {
+		s, _, _ = strings.Cut(s, ";")
+		segments = append(segments, s)
+	}
+	plain := path.Clean("/" + strings.Join(segments, "/"))
+	if last := segments[len(segments)-1]; plain != "/" && (last == "" || last == "." || last == "..") {
+		plain += "/"
+	}
+	if hasQuery {
+		plain += "?" + query
+	}
+	req, err := policy.NewRequest(&policy.Received{Method: "GET", Target: plain, Hosts: []string{"localhost"}, ProtoMajor: 1, ProtoMinor: 1})
+	if err != nil || req.Broken != 0 || plain == target {
+		return ""
+	}
+	return plain
+}
+
 func (x *explained) stepUp() {
 	x.Why = "The login behind the token is too old or too weak for the rule."
 	if x.MaxAge > 0 {
@@ -151,6 +230,16 @@ func (x *explained) stepUp() {
 	}
 	if len(x.ACRValues) > 0 {
 		x.fix("Log in with an authentication context of %s (the claim acr)", strings.Join(x.ACRValues, " or "))
+	}
+	var ask []string // RFC 9470 section 4
+	if x.MaxAge > 0 {
+		ask = append(ask, fmt.Sprintf("max_age=%d", x.MaxAge))
+	}
+	if len(x.ACRValues) > 0 {
+		ask = append(ask, fmt.Sprintf("acr_values=%q", strings.Join(x.ACRValues, " ")))
+	}
+	if len(ask) > 0 {
+		x.fix("An application asks the issuer for it by %s", strings.Join(ask, " and "))
 	}
 }
 
