@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -59,6 +60,10 @@ func (f *callerFlags) caller(a *app, on *target) (*policy.Caller, *callerReport,
 	var note *tokenReport
 	if f.Token != "" {
 		t, err := f.presented(a, on)
+		var refused *tokenRefused
+		if errors.As(err, &refused) {
+			return nil, t.report(p), err
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -177,6 +182,14 @@ func (t *presented) fill(c *policy.Caller) (scopes []string, note *tokenReport) 
 		note.Note += fmt.Sprintf("; it expired %s ago, so the gateway answers 401 token_expired whatever the policy says", late.Round(time.Second))
 	}
 	return t.scopes, note
+}
+
+// report is what a token says that is not accepted.
+func (t *presented) report(p *policy.Policy) *callerReport {
+	c := &policy.Caller{}
+	t.fill(c)
+	c.Scopes = p.Scopes(t.scopes)
+	return reportOf(c, t.scopes, &tokenReport{Note: "this is what the token says, and nobody vouches for it"}, p)
 }
 
 func reportOf(c *policy.Caller, scopes []string, note *tokenReport, p *policy.Policy) *callerReport {

@@ -53,6 +53,7 @@ type explained struct {
 	file     string // of the policy; "" where it is not known
 	accepted string // the place of the route that would have answered an ambiguous request
 	cause    string // why a token was not taken, or what went wrong
+	title    string
 	note     string
 	seen     [][]string // rows about the request that was recorded
 }

@@ -263,11 +263,15 @@ func (r *record) again(p *policy.Policy) *explained {
 	}
 	caller := r.caller(p)
 	x.Caller = reportOf(caller, r.Scopes, nil, p)
+	x.Caller.Anonymous = caller.Anonymous
 	in := &policy.Received{Method: r.Method, Target: r.Path, Hosts: []string{or(r.Host, "localhost")}, ProtoMajor: 1, ProtoMinor: 1}
 	x.judge(p, in, caller, refused)
-	x.note = "so " + p.File() + " decides today; " + map[bool]string{true: "it has not changed since", false: "it has changed since"}[p.Hash() == r.Policy]
+	x.title = fmt.Sprintf("Today, by %s, which has changed since:", p.File())
+	if p.Hash() == r.Policy {
+		x.title = fmt.Sprintf("Today, by %s, which has not changed since:", p.File())
+	}
 	if r.Truncated {
-		x.note += ", and the record was cut, so that this may be wrong"
+		x.note = "the record was cut, so that this may be wrong"
 	}
 	return x
 }

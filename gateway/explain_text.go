@@ -63,7 +63,7 @@ var tokenCures = map[string]string{
 	"token_algorithm":     "Have the issuer sign with an algorithm that algorithms: in gateway.yaml lists and that fits its key",
 	"token_bound":         "Get a token without cnf: the gateway cannot check to whom a token is bound",
 	"token_ambiguous":     "Send one credential: one Authorization field, and no access_token in the query",
-	"keys_unavailable":    "Check that the issuer's jwks_uri can be reached from here",
+	"keys_unavailable":    "Check that the issuer's jwks_uri can be reached from here, or give its keys by --jwks",
 }
 
 func (x *explained) refusedToken() {
@@ -131,8 +131,13 @@ func (x *explained) noMethod() {
 
 func (x *explained) noToken() {
 	x.Why = "The rule needs a token, and the request has none."
-	if len(x.Missing) == 0 {
+	switch {
+	case len(x.Missing) > 0:
+	case x.Needs == "" || x.Needs == "authenticated":
 		x.fix("Send a valid token: Authorization: Bearer …")
+		return
+	default:
+		x.fix("Send a token that has what the rule needs: Authorization: Bearer …")
 		return
 	}
 	x.fix("Send a token with %s: Authorization: Bearer …", scopeList(x.Missing))
@@ -289,7 +294,7 @@ func (x *explained) show(a *app) {
 		a.printf("\nNote: %s.\n", x.note)
 	}
 	if x.Now != nil {
-		a.printf("\n")
+		a.printf("\n%s\n\n", x.Now.title)
 		x.Now.show(a)
 	}
 }
