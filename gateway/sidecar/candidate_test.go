@@ -106,12 +106,15 @@ func TestACandidateIsComparedAndNotObeyed(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" || line["decision"] != x.active {
 			t.Errorf("%s %s: %v, %s", x.method, x.path, line["decision"], d)
 		}
-		if n := w.counted(x.route, x.active, x.candidate); n == "" {
+		if n := w.counted(x.route, x.active, x.candidate); n == "" || n == "0" {
 			t.Errorf("%s %s is not counted as %s, %s on %s", x.method, x.path, x.active, x.candidate, x.route)
 		}
 	}
 	if n := w.counted("/billing/", "deny", "allow"); n != "2" {
 		t.Errorf("%s requests that only the candidate allows", n)
+	}
+	if n := w.counted("/new/{thing}", "allow", "deny"); n != "0" {
+		t.Errorf("what has not happened on a route that has had requests is %q", n)
 	}
 	// Scopes and claims that only the candidate reads are in the log, so that lines can be replayed.
 	lines := w.log.lines(t)

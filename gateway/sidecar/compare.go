@@ -18,9 +18,15 @@ const (
 )
 
 // comparison is what a route's requests were decided to by the active policy and by its
-// candidate: by whether the active one allows, then by the candidate's verdict.
-type comparison [2][3]struct {
-	counter atomic.Pointer[counter]
+// candidate: by whether the active one allows, then by the candidate's verdict. From the first
+// request on a scrape shows all pairs, so that a rate can be taken over the first difference.
+type comparison struct {
+	created time.Time
+	pairs   [2][3]pair
+}
+
+type pair struct {
+	counter atomic.Pointer[counter] // nil: 0
 	lines   allowance
 }
 
@@ -47,10 +53,11 @@ func (r *recorder) compare(x *gate.Exchange, at *slot, stripe int, now time.Time
 	if decisionOf(x) == allow {
 		active, same = 1, gate.CandidateAllows
 	}
-	pair := &at.in(r.traffic).comparison()[active][candidate.Verdict]
-	r.traffic.counter(&pair.counter, now).cells[stripe].n.Add(1)
+	all := at.in(r.traffic).comparison(now)
+	p := &all.pairs[active][candidate.Verdict]
+	r.traffic.counter(&p.counter, all.created).cells[stripe].n.Add(1)
 	if candidate.Verdict != same {
-		d = difference{candidate, &pair.lines}
+		d = difference{candidate, &p.lines}
 	}
 	return d
 }
@@ -73,8 +80,8 @@ func (r *recorder) flushCompared() {
 		if all == nil {
 			continue
 		}
-		all.each(func(active string, v gate.Verdict, _ *counter, lines *allowance) {
-			if n := lines.suppressed.Swap(0); n > 0 {
+		all.each(func(active string, v gate.Verdict, p *pair) {
+			if n := p.lines.suppressed.Swap(0); n > 0 {
 				r.events.Info("requests without a line", "service", c.service, "route", c.route, "decision", active, "candidate", v.String(), "sampled", n)
 			}
 		})
@@ -82,39 +89,40 @@ func (r *recorder) flushCompared() {
 }
 
 // comparison returns the one that is there, or else a new one.
-func (c *routeCounts) comparison() *comparison {
+func (c *routeCounts) comparison(now time.Time) *comparison {
 	if known := c.compared.Load(); known != nil {
 		return known
 	}
-	c.compared.CompareAndSwap(nil, &comparison{})
+	c.compared.CompareAndSwap(nil, &comparison{created: now})
 	return c.compared.Load()
 }
 
 // counter returns the one that is there, or else a new one.
-func (t *traffic) counter(at *atomic.Pointer[counter], now time.Time) *counter {
+func (t *traffic) counter(at *atomic.Pointer[counter], created time.Time) *counter {
 	if n := at.Load(); n != nil {
 		return n
 	}
-	at.CompareAndSwap(nil, &counter{created: now, cells: make([]counterCell, t.stripes)})
+	at.CompareAndSwap(nil, &counter{created: created, cells: make([]counterCell, t.stripes)})
 	return at.Load()
 }
 
 var descCandidate = desc("candidate_decisions_total", "Requests that a policy and its candidate have decided, by what each says.", "service", "route", "active", "candidate")
 
 func (c *comparison) collect(out chan<- prometheus.Metric, p place) {
-	c.each(func(active string, v gate.Verdict, n *counter, _ *allowance) {
-		out <- prometheus.MustNewConstMetricWithCreatedTimestamp(descCandidate, prometheus.CounterValue, float64(n.total()), n.created,
+	c.each(func(active string, v gate.Verdict, of *pair) {
+		var total uint64
+		if n := of.counter.Load(); n != nil {
+			total = n.total()
+		}
+		out <- prometheus.MustNewConstMetricWithCreatedTimestamp(descCandidate, prometheus.CounterValue, float64(total), c.created,
 			p.service, p.route, active, v.String())
 	})
 }
 
-// each visits the pairs that there have been.
-func (c *comparison) each(visit func(active string, v gate.Verdict, n *counter, lines *allowance)) {
+func (c *comparison) each(visit func(active string, v gate.Verdict, p *pair)) {
 	for i, active := range [...]string{deny, allow} {
-		for v := range c[i] {
-			if n := c[i][v].counter.Load(); n != nil {
-				visit(active, gate.Verdict(v), n, &c[i][v].lines)
-			}
+		for v := range c.pairs[i] {
+			visit(active, gate.Verdict(v), &c.pairs[i][v])
 		}
 	}
 }
