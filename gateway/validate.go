@@ -13,7 +13,9 @@ import (
 type validateCmd struct {
 	Format string   `enum:"text,json,github,sarif,junit" default:"text" help:"How to print: ${enum}."`
 	Strict bool     `help:"Treat warnings as errors."`
-	Files  []string `arg:"" name:"file" help:"Policies, gateway.yaml files, or folders of them."`
+	Ignore []string `placeholder:"ID" help:"Leave out warnings with these ids."`
+	IDs    bool     `name:"ids" help:"List the ids of all findings with what they mean, and check nothing."`
+	Files  []string `arg:"" optional:"" name:"file" help:"Policies, gateway.yaml files, *.test.yaml files, or folders of them."`
 }
 
 // verdict is what validate --format json prints.
@@ -21,6 +23,8 @@ type verdict struct {
 	Valid    bool            `json:"valid"`
 	Findings policy.Findings `json:"findings"`
 	Files    []checkedFile   `json:"files"`
+	// Ignored counts the warnings that were left out.
+	Ignored int `json:"ignored,omitempty"`
 }
 
 // checkedFile is one file that was looked at. Policy is the hash of a policy without faults.
@@ -33,6 +37,15 @@ type checkedFile struct {
 
 // Run checks every file and prints all findings at once.
 func (c *validateCmd) Run(a *app) error {
+	if c.IDs {
+		return c.listIDs(a)
+	}
+	if len(c.Files) == 0 {
+		return fail(exitUsage, `expected "<file> ..."`, "gateway validate --help tells more")
+	}
+	if err := c.checkIgnored(); err != nil {
+		return err
+	}
 	files, inFolder, err := expand(c.Files)
 	if err != nil {
 		return err
@@ -45,7 +58,7 @@ func (c *validateCmd) Run(a *app) error {
 		}
 		v.check(a, file, src, inFolder[file])
 	}
-	v.finish(c.Strict)
+	v.finish(c.Strict, c.Ignore)
 	if err := v.write(a, c.Format); err != nil {
 		return err
 	}
@@ -115,12 +128,17 @@ func (v *verdict) checkTests(file string, src []byte, checked *checkedFile) {
 }
 
 // finish sorts the findings, drops those that a policy and the config that names it have both
-// brought, and decides.
-func (v *verdict) finish(strict bool) {
+// brought, and warnings that nobody wants to see, and decides.
+func (v *verdict) finish(strict bool, ignored []string) {
 	slices.SortStableFunc(v.Findings, func(x, y policy.Finding) int {
 		return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column), cmp.Compare(x.ID, y.ID))
 	})
 	v.Findings = slices.Compact(v.Findings)
+	all := len(v.Findings)
+	v.Findings = slices.DeleteFunc(v.Findings, func(f policy.Finding) bool {
+		return f.Severity == policy.SeverityWarning && slices.Contains(ignored, f.ID)
+	})
+	v.Ignored = all - len(v.Findings)
 	v.Valid = !v.Findings.HasErrors() && !(strict && len(v.Findings) > 0)
 }
 
@@ -157,5 +175,9 @@ func (v *verdict) print(a *app) {
 	if !v.Valid {
 		outcome = "NOT valid"
 	}
-	a.printf("%s: %s, %s\n", outcome, count(errors, "error"), count(len(v.Findings)-errors, "warning"))
+	a.printf("%s: %s, %s", outcome, count(errors, "error"), count(len(v.Findings)-errors, "warning"))
+	if v.Ignored > 0 {
+		a.printf(", %d more ignored", v.Ignored)
+	}
+	a.printf("\n")
 }
