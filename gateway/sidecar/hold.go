@@ -74,6 +74,16 @@ func (n *state) holds(service string) *held {
 	return nil
 }
 
+// logAccess says what a reload means to who may do what. What was compared to be held back, or not,
+// is not compared again.
+func (s *Sidecar) logAccess(ctx context.Context, before, n *state, asked bool) {
+	s.logAdded(before, n)
+	s.logHeld(n)
+	if asked || !n.config.HoldWidening {
+		s.logWidenings(ctx, before, n)
+	}
+}
+
 // logWidenings says what a configuration that is served from now on lets somebody do that the
 // one before did not.
 func (s *Sidecar) logWidenings(ctx context.Context, before, n *state) {

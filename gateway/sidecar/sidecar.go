@@ -172,13 +172,8 @@ func (s *Sidecar) publish(n *state) {
 func (s *Sidecar) take(ctx context.Context, cfg *Config, findings policy.Findings, asked bool) {
 	report := reloadReport{at: time.Now(), findings: findings}
 	before := s.current.Load()
-	holds := cfg != nil && cfg.HoldWidening && !asked
 	if cfg != nil {
-		var back []held
-		if holds {
-			cfg, back = s.holdBack(ctx, cfg, before)
-		}
-		report.err = s.replace(ctx, cfg, back, before)
+		report.err = s.replace(ctx, cfg, before, asked)
 		report.ok = report.err == nil
 	}
 	if report.ok {
@@ -188,11 +183,7 @@ func (s *Sidecar) take(ctx context.Context, cfg *Config, findings policy.Finding
 	s.metrics.reloaded(before, s.current.Load(), &report)
 	s.logReload(&report)
 	if report.ok {
-		s.logAdded(before, s.current.Load())
-		s.logHeld(s.current.Load())
-	}
-	if report.ok && !holds {
-		s.logWidenings(ctx, before, s.current.Load())
+		s.logAccess(ctx, before, s.current.Load(), asked)
 	}
 	if s.reloaded != nil {
 		s.reloaded(report)
@@ -200,7 +191,11 @@ func (s *Sidecar) take(ctx context.Context, cfg *Config, findings policy.Finding
 }
 
 // replace builds a configuration and publishes it. An error changes nothing.
-func (s *Sidecar) replace(ctx context.Context, cfg *Config, back []held, before *state) error {
+func (s *Sidecar) replace(ctx context.Context, cfg *Config, before *state, asked bool) error {
+	var back []held
+	if cfg.HoldWidening && !asked {
+		cfg, back = s.holdBack(ctx, cfg, before)
+	}
 	n, err := s.build(cfg, before)
 	if err != nil {
 		return err
