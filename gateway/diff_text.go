@@ -1,21 +1,21 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // The words of diff: a review for somebody who knows neither policy by heart.
 
-// maxShown bounds the changes of one service that are printed as text.
-const maxShown = 200
+// Bounds on the changes of one service that are printed as text, and on those of
+// one kind that one of its rules has a part in.
+const (
+	maxShown = 200
+	maxAlike = 5
+)
 
 func (d *difference) print(a *app) {
 	for _, c := range d.services {
@@ -38,13 +38,32 @@ func (c *compared) print(a *app, d *difference) {
 	case len(d.services) > 1:
 		a.printf("Service %s\n\n", c.service)
 	}
+	shown, alike := 0, map[alikeness]int{}
 	for i := range c.Changes {
-		if i == maxShown {
-			a.printf("… and %s more of %s; --format json lists all.\n\n", count(len(c.Changes)-maxShown, "change"), c.service)
-			return
+		x := &c.Changes[i]
+		if shown == maxShown || !fewOf(alike, x.Kind, x.Old.Rule) || !fewOf(alike, x.Kind, x.New.Rule) {
+			continue
 		}
-		c.printChange(a, &c.Changes[i])
+		shown++
+		c.printChange(a, x)
 	}
+	if more := len(c.Changes) - shown; more > 0 {
+		a.printf("… and %s of %s, most of them like those of the same rules above; --format json lists all.\n\n", count(more, "more change"), c.service)
+	}
+}
+
+// alikeness is what changes have in common of which a few are enough to read, as
+// where one new ** takes the place of a thousand rules.
+type alikeness struct {
+	kind policy.ChangeKind
+	rule *policy.Rule
+}
+
+// fewOf counts a change of a rule, and reports whether few were shown before.
+func fewOf(alike map[alikeness]int, kind policy.ChangeKind, rule *policy.Rule) bool {
+	key := alikeness{kind, rule}
+	alike[key]++
+	return rule == nil || alike[key] <= maxAlike
 }
 
 // printChange writes one change as a paragraph: what, who, and the two rules.
@@ -110,52 +129,6 @@ func story(x *policy.Change) string {
 		return fmt.Sprintf("%s could %s. Now nobody can.", capital(who), request)
 	}
 	return "The two rules have too many alternatives to be compared exactly. Read them side by side, or split them."
-}
-
-// whoWords is the caller of a witness in words.
-func whoWords(p *policy.Persona) string {
-	switch {
-	case p == nil:
-		return ""
-	case p.Anonymous:
-		return "anybody without a token"
-	}
-	var with []string
-	switch len(p.Scopes) {
-	case 0:
-	case 1:
-		with = append(with, "only the scope "+p.Scopes[0])
-	default:
-		with = append(with, "only the scopes "+list(p.Scopes))
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Claims)) {
-		text, _ := json.Marshal(p.Claims[name])
-		with = append(with, "the claim "+name+" = "+printable(string(text)))
-	}
-	if p.ACR != "" {
-		with = append(with, "the acr "+printable(p.ACR))
-	}
-	if p.AuthAgeKnown {
-		with = append(with, "a login "+exactly(p.AuthAge)+" ago")
-	}
-	if p.Issuer != "" {
-		with = append(with, "the issuer "+printable(p.Issuer))
-	}
-	if len(with) == 0 {
-		return "a valid token without any scope"
-	}
-	if len(p.Scopes) == 0 {
-		return "a token without scopes but with " + list(with)
-	}
-	return "a token with " + list(with)
-}
-
-// list joins for a sentence: "a", "a and b", "a, b and c".
-func list(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }
 
 // where is the place of a rule, or what stands in its place.
@@ -226,53 +199,6 @@ func (d *difference) summary() string {
 		verdict = "NEW ACCESS CANNOT BE RULED OUT"
 	}
 	return verdict + ": " + strings.Join(parts, ", ")
-}
-
-// callerWords are the flags by which explain is told of a caller.
-func callerWords(p *policy.Persona) []string {
-	if p.Anonymous {
-		return []string{"--anonymous"}
-	}
-	var out []string
-	if len(p.Scopes) > 0 {
-		out = append(out, "--scopes", strings.Join(p.Scopes, ","))
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Claims)) {
-		value, ok := p.Claims[name].(string)
-		if text, err := json.Marshal(p.Claims[name]); err == nil && (!ok || json.Valid([]byte(value))) {
-			value = string(text) // what reads as JSON must be written as JSON to stay a text
-		}
-		out = append(out, "--claims", name+"="+value)
-	}
-	if p.Issuer != "" {
-		out = append(out, "--issuer", p.Issuer)
-	}
-	if p.AuthAgeKnown {
-		out = append(out, "--auth-age", exactly(p.AuthAge))
-	}
-	if p.ACR != "" {
-		out = append(out, "--acr", p.ACR)
-	}
-	return out
-}
-
-// exactly writes a duration without the zeros that Go appends, and rounds nothing.
-func exactly(d time.Duration) string {
-	if d%time.Second != 0 {
-		return d.String()
-	}
-	return shortest(d)
-}
-
-// shellWord quotes a word for a POSIX shell where it must be.
-func shellWord(s string) string {
-	plain := func(c rune) bool {
-		return c > '~' || c < '!' || strings.ContainsRune("\"'`$&|;<>()[]{}*?!#\\~=", c)
-	}
-	if s != "" && !strings.ContainsFunc(s, plain) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // wrap breaks a text into lines of so many characters.
