@@ -199,21 +199,6 @@ func (l *learner) wordsOf(numbers []int) (sets []words) {
 	return slices.CompactFunc(sets, func(a, b words) bool { return slices.Equal(a, b) })
 }
 
-// shared reports whether all tokens of the calls have a scope in common, or one has none at all.
-func (l *learner) shared(u *use) bool {
-	var common words
-	for i, set := range l.wordsOf(slices.Sorted(maps.Keys(u.sets))) {
-		if i == 0 {
-			common = set
-		}
-		if len(set) == 0 {
-			return true
-		}
-		common = common.common(set)
-	}
-	return len(common) > 0
-}
-
 // sameNeed compares what two rules ask for.
 func sameNeed(a, b policy.Need) bool {
 	return a.Word == b.Word && slices.EqualFunc(a.Ways, b.Ways, func(x, y []string) bool { return slices.Equal(x, y) })

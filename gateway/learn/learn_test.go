@@ -133,6 +133,13 @@ func TestLearned(t *testing.T) {
 		"alternatives of several scopes": {
 			call("GET", "/a", "r", "s") + call("GET", "/a", "t") + refused("GET", "/a", "insufficient_scope", "r") + refused("GET", "/a", "insufficient_scope", "s"),
 			[]string{"GET /a: { any: [t, { all: [r, s] }] }"}},
+		"a scope that every token has": {
+			call("GET", "/a", "openid", "r") + call("GET", "/a", "openid", "s") + call("GET", "/b", "openid", "b"),
+			[]string{"GET /a: openid", "GET /b: b"}}, // with a note
+		"a scope that every token has, and nothing else": {
+			call("GET", "/a", "openid", "r") + call("GET", "/a", "openid") + call("GET", "/b", "openid", "b"), []string{"GET /a: openid", "GET /b: b"}},
+		"a scope that every token has, and too many others": {
+			many(5, func(i int) string { return call("GET", "/a", "openid", name(i)) }), []string{"GET /a: openid"}},
 		"a token without scopes":    {call("GET", "/a", "r") + call("GET", "/a"), []string{"GET /a: authenticated"}},
 		"no token asked for":        {public("GET", "/a") + call("GET", "/b", "r"), []string{"GET /a: public", "GET /b: r"}},
 		"public for a while":        {public("GET", "/a") + call("GET", "/a", "r"), []string{"GET /a: public"}},
@@ -178,6 +185,26 @@ func TestLearned(t *testing.T) {
 			t.Errorf("%s: %q, want %q", title, got, c.want)
 		}
 		allowsAll(t, d, p, c.log)
+	}
+}
+
+// What the log cannot tell is said behind the rule.
+func TestNotes(t *testing.T) {
+	for _, c := range []struct{ log, want string }{
+		{call("GET", "/a", "openid", "r") + call("GET", "/a", "openid", "s") + call("GET", "/b", "openid", "b"),
+			"every token of the log has it, so that it keeps nobody out; { any: [r, s] } would let in the same calls"},
+		{call("GET", "/a", "r", "w"), "every caller also has w: the log cannot tell which of them is needed"},
+		{call("GET", "/a", "r") + call("GET", "/a", "s"), "no scope is common to all calls: alternatives"},
+		{call("GET", "/a", "r") + call("GET", "/a"), "a token without scopes got in"},
+		{call("GET", "/a", "r") + public("GET", "/a"), "public in a part of the log only"},
+		{call("GET", "/a", "r") + refused("GET", "/a", "step_up_required", "r"), "calls were refused for step_up_required, and a condition for it is missing here"},
+		{call("GET", "/a", "r") + refused("GET", "/a", "insufficient_scope", "r"), "tokens with the same scopes were refused as well"},
+		{line(members{"path": "/o/1", "scopes": []string{"r"}, "claims": members{"org": 1}}), "{id} had one value only"},
+		{line(members{"path": "/a/;x", "accepted": []string{"semicolon"}, "scopes": []string{"r"}}), "CHECK: exceptions to the ambiguity guard"},
+	} {
+		if d, _ := drafted(t, learn.Config{}, c.log); !strings.Contains(d.YAML, c.want) {
+			t.Errorf("%q is missing in\n%s", c.want, d.YAML)
+		}
 	}
 }
 
@@ -278,7 +305,7 @@ func TestLearningIsBounded(t *testing.T) {
 	if d.Unplaced.Lines == 0 || d.Unplaced.Lines+4096 != d.Allowed.Lines || !strings.Contains(d.YAML, "are not covered") {
 		t.Errorf("%+v of %+v", d.Unplaced, d.Allowed)
 	}
-	if got := len(d.Routes); got != 1 {
+	if got := len(d.Routes); got != 1001 { // as many names as are kept, each with a scope of its own, and all others
 		t.Errorf("%d routes", got)
 	}
 }

@@ -30,6 +30,12 @@ func (e *evidence) need() (n policy.Need, notes []string) {
 	for _, set := range e.allowed[1:] {
 		common = common.common(set)
 	}
+	if told := e.telling(common); told != nil {
+		notes = append(notes, "every token of the log has it, so that it keeps nobody out")
+		if other, _ := told.ways(); len(other.Ways) <= fewWays {
+			notes = append(notes, other.String()+" would let in the same calls")
+		}
+	}
 	if len(common) > 0 && !holdsAll(e.refused, common) {
 		least, twins := e.least(common)
 		if len(twins) > 0 {
@@ -38,6 +44,34 @@ func (e *evidence) need() (n policy.Need, notes []string) {
 		return policy.Need{Ways: [][]string{least}}, notes
 	}
 	return e.ways()
+}
+
+// fewWays is how many alternatives are worth a thought in place of a scope that every token has.
+const fewWays = 3
+
+// telling is the evidence without the words that every token of the log has, such as openid: they
+// tell nothing. nil if that makes no difference, as the calls have other words in common, or some
+// have no others at all.
+func (e *evidence) telling(common words) *evidence {
+	everywhere := common
+	for _, set := range e.all {
+		everywhere = everywhere.common(set)
+	}
+	if len(common) == 0 || len(everywhere) < len(common) {
+		return nil
+	}
+	told := evidence{all: e.all, holders: e.holders}
+	for _, set := range e.allowed {
+		rest := slices.DeleteFunc(slices.Clone(set), everywhere.has)
+		if len(rest) == 0 {
+			return nil
+		}
+		told.allowed = append(told.allowed, rest)
+	}
+	for _, set := range e.refused {
+		told.refused = append(told.refused, slices.DeleteFunc(slices.Clone(set), everywhere.has))
+	}
+	return &told
 }
 
 // holdsAll reports whether one of the sets has every word.

@@ -3,6 +3,8 @@ package learn
 import (
 	"maps"
 	"slices"
+
+	"github.com/scopegate/scopegate/gateway/policy"
 )
 
 // DefaultNames is how many different names may stand at one place of a path before they count as
@@ -10,7 +12,7 @@ import (
 const DefaultNames = 20
 
 const (
-	manyNames = 200 // at one place are values, whatever else is known of them
+	manyNames = 200 // at one place are values, however often each is seen
 	rare      = 3   // lines of a name that is seen now and then, as values are
 	heavy     = 10  // times the lines of the median make a name that stands out
 )
@@ -54,10 +56,7 @@ func (l *learner) values(n *node, depth int) []string {
 			bound = append(bound, name)
 		}
 	}
-	switch {
-	case len(names) > manyNames:
-		return l.ordinary(n, names)
-	case len(names) > l.names && 4*seldom >= len(names):
+	if len(names) > manyNames || len(names) > l.names && 4*seldom >= len(names) {
 		if ordinary := l.ordinary(n, names); !l.apart(n, ordinary) {
 			return ordinary
 		}
@@ -145,25 +144,39 @@ func (l *learner) like(c, rest *node) bool {
 	return true
 }
 
-// apart reports whether the names have nothing in common somewhere: together no scope would be
-// left that all callers had, so that they are different things.
+// apart reports whether the names are different things: together most of them would need
+// something else than each by itself.
 func (l *learner) apart(n *node, names []string) bool {
-	return together(n, names).apart(l)
+	all, different := together(n, names), 0
+	needs := map[*use]policy.Need{} // of all
+	for _, name := range names {
+		if l.differs(n.names[name], all, needs) {
+			different++
+		}
+	}
+	return 2*different > len(names)
 }
 
-func (n *node) apart(l *learner) bool {
-	for _, u := range n.uses {
-		if u.public == 0 && !l.shared(u) || u.public > 0 && u.public < u.lines {
+// differs reports whether a call at or below c needs something else than at the same place of all.
+func (l *learner) differs(c, all *node, needs map[*use]policy.Need) bool {
+	if c == nil {
+		return false
+	}
+	for method, u := range c.uses {
+		mine, _ := l.need(u, method)
+		shared, known := needs[all.uses[method]]
+		if !known {
+			shared, _ = l.need(all.uses[method], method)
+			needs[all.uses[method]] = shared
+		}
+		if !sameNeed(mine, shared) {
 			return true
 		}
 	}
-	if n.other != nil && n.other.apart(l) || n.tail != nil && n.tail.apart(l) {
-		return true
-	}
-	for _, c := range n.names {
-		if c.apart(l) {
+	for name, below := range c.names {
+		if l.differs(below, all.names[name], needs) {
 			return true
 		}
 	}
-	return false
+	return l.differs(c.other, all.other, needs) || l.differs(c.tail, all.tail, needs)
 }
