@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -65,6 +66,26 @@ func newFast(t testing.TB) *gateway {
 func newStandard(t testing.TB) *gateway {
 	return newGateway(t, "standard", func(u upstream.Config) (closer, error) { return proxy.NewUpstream(u, nil) },
 		func(g *gate.Gate) dataport.Lane { return proxy.New(g, proxy.Config{HTTP1: true, HeadMax: headMax}) })
+}
+
+// newMixed is how HTTP/2's requests go: net/http reads the client, and the fast
+// lane's connections carry what it read. Its clients speak HTTP/1 here as the others do.
+func newMixed(t testing.TB) *gateway {
+	return newGateway(t, "mixed", func(u upstream.Config) (closer, error) {
+		over, err1 := fastlane.NewUpstream(u)
+		up, err2 := proxy.NewUpstream(u, over)
+		return mixed{up, over}, errors.Join(err1, err2)
+	}, func(g *gate.Gate) dataport.Lane { return proxy.New(g, proxy.Config{HTTP1: true, HeadMax: headMax}) })
+}
+
+type mixed struct {
+	*proxy.Upstream
+	over *fastlane.Upstream
+}
+
+func (m mixed) Close() {
+	m.Upstream.Close()
+	m.over.Close()
 }
 
 func newGateway(t testing.TB, name string, up func(upstream.Config) (closer, error), lane func(*gate.Gate) dataport.Lane) *gateway {
