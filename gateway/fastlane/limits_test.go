@@ -107,3 +107,17 @@ func TestAReaderThatStopsIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// A trailer section that is too large is a head that is too large, wherever the
+// body that stands before it has gone.
+func TestATrailerSectionThatIsTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, upstream.Config{}, serving(naming))
+		c := r.client()
+		go io.WriteString(c.Conn, "POST /open/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: "+strings.Repeat("x", mostTrailer)+"\r\n\r\n")
+		c.expect("POST", 431, "")
+		if got := r.record(); got.reason != gate.ReasonHeadTooLarge {
+			t.Errorf("%+v", got)
+		}
+	})
+}

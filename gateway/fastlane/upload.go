@@ -174,7 +174,10 @@ func (t *turn) piece(left *int64) ([]byte, *gate.Refusal) {
 	content := into[:n]
 	if t.length == chunked {
 		m, took, err := u.chunks.decode(content, content)
-		if err != nil {
+		switch {
+		case err == gate.ErrBigHead:
+			return nil, gate.ErrBigHead // the trailers
+		case err != nil:
 			return nil, gate.ErrMalformed
 		}
 		if early {
