@@ -59,6 +59,12 @@ func opinionated(asked *atomic.Int64) http.Handler {
 			w.WriteHeader(http.StatusNotModified)
 		case "/open/break":
 			panic(http.ErrAbortHandler)
+		case "/open/trailers":
+			h.Set("Trailer", "Access-Control-Max-Age, X-Sum")
+			io.WriteString(w, "body")
+			h.Set("Access-Control-Max-Age", "5")
+			h.Set("X-Sum", "7")
+			h.Set(http.TrailerPrefix+"Access-Control-Allow-Headers", "*")
 		}
 	})
 }
@@ -78,6 +84,17 @@ var pageClaims = []struct {
 	name  string
 	check func(*testing.T, client, *atomic.Int64)
 }{
+	{"a service speaks to browsers in trailers no more than in its head", func(t *testing.T, c client, _ *atomic.Int64) {
+		res, text := c.ask(t, "GET", "/open/trailers", nil, "Origin: "+page)
+		if text != "body" || res.Trailer.Get("X-Sum") != "7" {
+			t.Errorf("%s %q %v", res.Status, text, res.Trailer)
+		}
+		for name, values := range told(res.Trailer) {
+			if len(values) > 0 { // an announced name stands there without
+				t.Errorf("%s: %q", name, values)
+			}
+		}
+	}},
 	{"a preflight is answered without a token, from the route's methods, and not sent on", func(t *testing.T, c client, asked *atomic.Int64) {
 		before := asked.Load()
 		for target, methods := range map[string]string{"/items/1": "GET, HEAD, POST, PUT", "/open/x": "DELETE, GET, HEAD, PATCH, POST, PUT"} {
