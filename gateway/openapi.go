@@ -22,7 +22,7 @@ type documentFlags struct {
 	Unsecured string   `enum:"nobody,authenticated,public" default:"nobody" help:"Who may use the operations about which the document says nothing: ${enum}."`
 	Bearer    []string `placeholder:"SCHEME" help:"A security scheme that is a Bearer token, although the document declares it otherwise."`
 	Widen     bool     `help:"Write a wider path where the policy language cannot say the document's, instead of none."`
-	Refs      string   `type:"path" placeholder:"FOLDER" help:"The folder that references to other files may lead into; the document's own by default."`
+	Refs      string   `placeholder:"FOLDER" help:"The folder that references to other files may lead into; the document's own by default."`
 }
 
 func (f *documentFlags) options(service string) openapi.Options {
@@ -69,7 +69,7 @@ func (f *documentFlags) read(file string) (*openapi.Document, error) {
 
 // maxDocument bounds an OpenAPI document with all that it refers to. GitHub's, of 1,200 operations,
 // has 13 MB.
-const maxDocument = 64 << 20
+const maxDocument = 32 << 20
 
 // openapiImportCmd drafts a policy. It exits with 0 whatever it had to close or leave out, and with
 // 2 when the document cannot be used.

@@ -26,6 +26,7 @@ type driftResult struct {
 	Operations  int             `json:"operations"`
 	Rules       int             `json:"rules"`
 	Ignored     int             `json:"ignored"`
+	Unnamed     int             `json:"unnamed"`     // operations whose paths no policy can name; not compared
 	Unsaid      int             `json:"unsaid"`      // operations of which it was compared only whether they are public
 	Conditional int             `json:"conditional"` // rules whose conditions were taken as met
 }
@@ -144,9 +145,14 @@ func (c *openapiDriftCmd) summary(a *app, r *openapi.Report, ignored int) {
 	if ignored > 0 {
 		a.printf("%s passed over by --ignore.\n", count(ignored, "difference"))
 	}
+	if r.Unnamed > 0 {
+		a.printf("Not compared: %s with a path that no policy can name.\n", count(r.Unnamed, "operation"))
+	}
 	if r.Unsaid > 0 {
-		a.printf("%s of which no policy can say what they ask for: compared was only that they have a rule and are not public.\n", count(r.Unsaid, "operation"))
-		a.printf("`gateway openapi import` says which, and --bearer and --unsecured what to make of them.\n")
+		a.printf("Compared only by whether there is a rule, and a public one: %s that no token alone can satisfy.\n", count(r.Unsaid, "operation"))
+	}
+	if r.Unnamed+r.Unsaid > 0 {
+		a.printf("`gateway openapi import` says which, and what --widen, --bearer and --unsecured make of them.\n")
 	}
 	if r.Conditional > 0 {
 		a.printf("Conditions beside scopes, which no OpenAPI document can say, were taken as met in %s.\n", count(r.Conditional, "rule"))
@@ -155,7 +161,7 @@ func (c *openapiDriftCmd) summary(a *app, r *openapi.Report, ignored int) {
 
 func resultOf(r *openapi.Report, ignored int) driftResult {
 	out := driftResult{Drift: len(r.Differences) > 0, Differences: []driftEntry{}, Remarks: append(policy.Findings{}, r.Remarks...),
-		Operations: r.Operations, Rules: r.Rules, Ignored: ignored, Unsaid: r.Unsaid, Conditional: r.Conditional}
+		Operations: r.Operations, Rules: r.Rules, Ignored: ignored, Unnamed: r.Unnamed, Unsaid: r.Unsaid, Conditional: r.Conditional}
 	for i := range r.Differences {
 		d := &r.Differences[i]
 		f := d.Finding()

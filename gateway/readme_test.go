@@ -19,6 +19,9 @@ func TestReadmeShowsWhatScriptsSaw(t *testing.T) {
 		{"replay.txtar", "candidate.txt"},
 		{"learn.txtar", "draft.txt"},
 		{"test_mutate.txtar", "survivors.txt"},
+		{"openapi_readme.txtar", "imported.yaml"},
+		{"openapi_readme.txtar", "imported.txt"},
+		{"openapi_readme.txtar", "drift.txt"},
 	} {
 		script, err := txtar.ParseFile("testdata/script/" + shown.script)
 		if err != nil {

@@ -59,10 +59,11 @@ type Report struct {
 	Remarks    policy.Findings
 	Operations int
 	Rules      int
-	// Unsaid operations ask for more than a policy can say: of them it was compared only whether
-	// they are public. Conditional rules of the policy have conditions, which no document can
-	// say; they were taken as fulfilled.
-	Unsaid, Conditional int
+	// Unnamed operations have paths that no policy can name; they were not compared. Unsaid ones ask
+	// for what no policy can say: of them it was compared only whether there is a rule, and whether
+	// it is public. Conditional rules of the policy have conditions, which no document can say; they
+	// were taken as fulfilled.
+	Unnamed, Unsaid, Conditional int
 }
 
 // Drift compares a policy with what a document says, over all requests and scopes. It drafts a
@@ -78,7 +79,7 @@ func (d *Document) Drift(p *policy.Policy, options Options) (*Report, error) {
 	if said == nil {
 		return nil, fmt.Errorf("%w: %s: no policy can hold it: %w", ErrUnusable, d.file, found.Errors()[:1])
 	}
-	c := &comparison{draft: draft, document: d, policy: p, bare: p.WithoutConditions(), routes: map[string]*route{},
+	c := &comparison{draft: draft, document: d, policy: p, bare: p.WithoutConditions(), routes: map[string]*route{}, found: map[pair]int{},
 		report: &Report{Operations: draft.Operations}}
 	for _, r := range draft.routes {
 		c.routes[r.template] = r
@@ -99,6 +100,14 @@ type comparison struct {
 	bare     *policy.Policy    // policy with its conditions taken as fulfilled
 	routes   map[string]*route // of the draft, by template
 	report   *Report
+	found    map[pair]int // the place of a difference in the report
+}
+
+// pair is an operation or a request that no operation answers, and what the policy has for it.
+type pair struct {
+	method, path string
+	policy       Place
+	undocumented bool
 }
 
 // change takes up one change from the document's policy to the one given.
@@ -136,20 +145,20 @@ func (c *comparison) change(x *policy.Change) {
 
 // add unites what was found between two rules, and keeps a witness for each direction.
 func (c *comparison) add(found *Difference) {
-	for i := range c.report.Differences {
-		d := &c.report.Differences[i]
-		if d.Policy != found.Policy || d.Method != found.Method || d.Path != found.Path || (d.Kind == Undocumented) != (found.Kind == Undocumented) {
-			continue
-		}
-		if d.Kind != found.Kind && (d.Kind == Looser || d.Kind == Stricter) {
-			d.Kind = Different
-		}
-		if d.Witnesses[0].Kind.Widens() != found.Witnesses[0].Kind.Widens() && len(d.Witnesses) == 1 {
-			d.Witnesses = append(d.Witnesses, found.Witnesses...)
-		}
+	key := pair{found.Method, found.Path, found.Policy, found.Kind == Undocumented}
+	i, known := c.found[key]
+	if !known {
+		c.found[key] = len(c.report.Differences)
+		c.report.Differences = append(c.report.Differences, *found)
 		return
 	}
-	c.report.Differences = append(c.report.Differences, *found)
+	d := &c.report.Differences[i]
+	if d.Kind != found.Kind && (d.Kind == Looser || d.Kind == Stricter) {
+		d.Kind = Different
+	}
+	if d.Witnesses[0].Kind.Widens() != found.Witnesses[0].Kind.Widens() && len(d.Witnesses) == 1 {
+		d.Witnesses = append(d.Witnesses, found.Witnesses...)
+	}
 }
 
 // meaning says what a change means; "" for one that is no drift.
@@ -200,6 +209,11 @@ func (c *comparison) finish() {
 			if r := &route.rules[i]; r.beyond() {
 				c.report.Unsaid++
 			}
+		}
+	}
+	for _, o := range c.draft.leftOut {
+		if served(o.method) {
+			c.report.Unnamed++
 		}
 	}
 	for _, route := range c.policy.Routes() {

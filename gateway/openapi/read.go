@@ -99,12 +99,14 @@ func misread(src []byte) error {
 
 var (
 	errorPrefix = regexp.MustCompile(`^(?:failed to unmarshal data: |(?:json|yaml) error: |yaml: |construct errors: |unmarshal errors:\s*)+`)
+	errorInner  = regexp.MustCompile(`line \d+: go-yaml load error in \w+ at L(\d+)\.C\d+`)
 	errorLine   = regexp.MustCompile(`\bline (\d+)`)
 )
 
 // unusable words the library's error: the place first where it is known, on one line.
 func unusable(file string, err error) error {
-	text := strings.ReplaceAll(errorPrefix.ReplaceAllString(visible(err.Error()), ""), "openapi3.", "")
+	text := errorInner.ReplaceAllString(visible(err.Error()), "line $1")
+	text = strings.ReplaceAll(errorPrefix.ReplaceAllString(text, ""), "openapi3.", "")
 	if m := errorLine.FindStringSubmatch(text); m != nil {
 		file += ":" + m[1]
 		text = strings.TrimPrefix(text, m[0]+": ")
