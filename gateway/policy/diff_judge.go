@@ -79,8 +79,8 @@ func (r *Route) ruleFor(method string, broken GuardRules) *Rule {
 	return r.rule(method)
 }
 
-// ask compares what two rules say to a request and notes how they differ. kind
-// of request: see Change.
+// ask compares what two rules say to the request of a change, of which the rest
+// is still to be found out, and notes how they differ.
 func (c *comparer) ask(m *meeting, x Change, old, new *Rule) {
 	v := c.verdictOn(old, new, x.Request.Path)
 	widened, narrowed := Loosened, Tightened

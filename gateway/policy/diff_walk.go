@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 )
@@ -222,10 +221,7 @@ func (r *Rule) alike(o *Rule) bool {
 
 // spend counts work and reports whether there is some left.
 func (c *comparer) spend() bool {
-	if c.meetings > math.MinInt {
-		c.meetings--
-	}
-	if c.meetings < 0 {
+	if c.meetings--; c.meetings < 0 {
 		c.whole = false
 	}
 	return c.whole && (c.meetings%asking != 0 || !c.stopped())
