@@ -19,7 +19,7 @@ type learnCmd struct {
 	logFlags
 	Service string `placeholder:"NAME" help:"The service to learn, by its name in the log; needed where the log has several."`
 	Policy  string `placeholder:"FILE" help:"The policy in force: its vocabulary and implications are taken over, and its rules without a call are named."`
-	Names   int    `default:"20" placeholder:"N" help:"More than so many different names at one place of a path are values of a parameter."`
+	Names   int    `default:"20" placeholder:"N" help:"More than so many different names (20) at one place of a path are values of a parameter."`
 }
 
 // learned is what learn --format json prints.
