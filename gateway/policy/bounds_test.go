@@ -116,6 +116,16 @@ func TestHostileFilesAreNoWork(t *testing.T) {
 			}
 			b.WriteString("routes: {/: {GET: a0}}\n")
 		},
+		"a chain of implications below many rules": func(b *strings.Builder) {
+			b.WriteString("scopes:\n a0: x\n")
+			for i := range 9_000 {
+				fmt.Fprintf(b, " a%d: {implies: a%d}\n", i+1, i)
+			}
+			b.WriteString("routes:\n")
+			for i := range 5_000 {
+				fmt.Fprintf(b, " /%d: {GET: {any: [a0, a1]}, HEAD: a2}\n", i)
+			}
+		},
 		"brackets": func(b *strings.Builder) { b.WriteString(strings.Repeat("[", 1<<20)) },
 		"keys":     func(b *strings.Builder) { b.WriteString(strings.Repeat("? ", 1<<20)) },
 	}

@@ -20,7 +20,7 @@ func (r *reader) lint(p *Policy, declared map[string]*yaml.Node) {
 		}
 		r.lintRoute(p, route)
 		r.lintHead(demands, route)
-		r.lintOvertaken(p, route, &crossings)
+		r.lintOvertaken(demands, route, &crossings)
 	}
 }
 

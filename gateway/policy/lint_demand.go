@@ -18,13 +18,22 @@ func newDemands(p *Policy) demands {
 	return demands{c}
 }
 
+// between compares two rules as compareRules does, while there is work left: to make a rule's atoms
+// alone is dear where thousands of scopes imply each other.
+func (d demands) between(old, new *Rule, path string) verdict {
+	if d.work <= 0 {
+		return verdict{unknown: true}
+	}
+	return d.compareRules(old, new, path)
+}
+
 // lintDemand asks whether any token meets a rule, and whether all parts of the rule count.
 func (r *reader) lintDemand(d demands, rule *Rule) {
 	if rule.access != byRequirement || len(rule.formula) < 2 || rule.readsIssuerFromPath() {
 		return
 	}
 	path := rule.plainPath()
-	switch v := d.compareRules(nil, rule, path); {
+	switch v := d.between(nil, rule, path); {
 	case v.unknown:
 	case !v.after:
 		r.reportAt(rule.line, rule.column, idImpossible, "write nobody if that is meant; one of several is any:, or a list at issuer: or acr:",
@@ -58,7 +67,7 @@ func (d demands) idlePart(rule *Rule, path string) (idle int32) {
 		}
 		without := *rule
 		without.formula = rule.formula.splice(i, nil)
-		if v := d.compareRules(rule, &without, path); !v.unknown && v.wider == nil && v.narrower == nil {
+		if v := d.between(rule, &without, path); !v.unknown && v.wider == nil && v.narrower == nil {
 			idle = i
 		}
 	}
@@ -121,7 +130,7 @@ func (r *reader) lintHead(d demands, route *Route) {
 	if head == nil || get == nil {
 		return
 	}
-	if v := d.compareRules(get, head, head.plainPath()); !v.unknown && v.wider != nil {
+	if v := d.between(get, head, head.plainPath()); !v.unknown && v.wider != nil {
 		r.reportAt(head.line, head.column, idWeakerHead, "remove HEAD; it goes by the rule of GET then",
 			"HEAD %s lets in callers whom GET refuses (line %d)", route.Template(), get.line)
 	}

@@ -9,7 +9,8 @@ const maxCrossings = 200_000
 // path, the first segment in which they differ decides: /shop/** goes before /{tenant}/admin on
 // /shop/admin, although the latter names `admin`. A route that is more specific all along was
 // written for its paths, and is no mistake.
-func (r *reader) lintOvertaken(p *Policy, route *Route, steps *int) {
+func (r *reader) lintOvertaken(d demands, route *Route, steps *int) {
+	p := d.old.policy
 	x := crossing{segments: route.pattern.segments, steps: steps}
 	x.walk(p.root, 0, "", false, false)
 	if *steps <= 0 {
@@ -20,13 +21,37 @@ func (r *reader) lintOvertaken(p *Policy, route *Route, steps *int) {
 		if p.root.find(o.path) != o.route {
 			continue // a third route takes that path
 		}
-		if strict, weaker := p.weakened(route, o.route); weaker != nil {
+		if strict, weaker := d.letsInMoreAt(o.path, route, o.route); weaker != nil {
 			r.reportAt(weaker.line, weaker.column, idOvertaken, "add a route for "+o.path+", or give the two different first segments",
 				"%s %s goes to %s, which asks for less than %s does in line %d: the first segment that differs decides",
 				weaker.sampleMethod(), o.path, o.route.Template(), route.Template(), strict.line)
 			return
 		}
 	}
+}
+
+// letsInMoreAt finds a method for which other, whose path it is, lets in somebody whom route would
+// refuse there. Decide bears it out.
+func (d demands) letsInMoreAt(path string, route, other *Route) (strict, weaker *Rule) {
+	p := d.old.policy
+	for _, rules := range [][]*Rule{route.rules, other.rules} {
+		for _, rule := range rules {
+			strict, weaker = route.rule(rule.method), other.rule(rule.method)
+			if strict == nil || weaker == nil {
+				continue
+			}
+			v := d.between(strict, weaker, path)
+			if v.unknown || v.wider == nil {
+				continue
+			}
+			if req, ok := p.answers(weaker, weaker.sampleMethod(), path); ok {
+				if decided := p.Decide(&req, v.wider.Caller(p)); decided.Allow {
+					return strict, weaker
+				}
+			}
+		}
+	}
+	return nil, nil
 }
 
 // overtaker is a route, and a path that it takes from another.
