@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/scopegate/scopegate/gateway/seal"
 )
 
 // second is the policy of a second service, stricter about the same paths.
@@ -174,11 +176,17 @@ func TestRefusalsTellNoMoreThanTheyMay(t *testing.T) {
 		g := newTarget(t, site{lane: l})
 		quiet := newTarget(t, site{lane: l, service: "explain: none"})
 		hidden := newTarget(t, site{lane: l, top: "hide_routes: true"})
+		_, sealing, err := seal.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed := newTarget(t, site{lane: l, service: "explain: sealed", top: "explain_key: explain.seal", files: map[string]string{"explain.seal": string(sealing)}})
 		for _, form := range forms {
 			for _, path := range []string{"/admin", "/admin/", "/api/1", "/api", "/closed", "/nowhere", "/org/x/bills", "/fresh", "/public/%2e%2e"} {
 				for _, method := range []string{"GET", "DELETE", "OPTIONS"} {
 					g.tells(method, path, "", form, secrets)
 					g.tells(method, path, "a.b.c", form, secrets)
+					sealed.tells(method, path, sealed.issuer.token(map[string]any{"scope": ""}), form, secrets)
 					quiet.tells(method, path, quiet.issuer.token(map[string]any{"scope": ""}), form, secrets)
 					hidden.tells(method, path, "", form, secrets)
 				}
