@@ -47,8 +47,11 @@ func (c *comparer) breaking(m *meeting, rule GuardRule, target string) {
 			in = overriding(method.sent, target)
 		}
 		req, ok := readingOf(in)
-		if !ok || rule != RuleQueryToken && !req.Broken.Has(rule) {
+		switch both := m.old.accepts & m.new.accepts; {
+		case !ok || rule != RuleQueryToken && !req.Broken.Has(rule):
 			continue
+		case req.Broken&^RuleSet(rule)&^both != 0:
+			continue // a request that breaks less shows that other exception
 		}
 		old, new := m.old.ruleFor(method.sent, req.Broken), m.new.ruleFor(method.sent, req.Broken)
 		x := Change{Methods: []string{method.name}, Received: in, Request: req, Exception: rule}
