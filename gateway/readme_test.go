@@ -8,9 +8,9 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// What the README shows of a command is what a script has seen it print.
-func TestReadmeShowsWhatScriptsSaw(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+// What COMMANDS.md shows of a command is what a script has seen it print.
+func TestCommandsShowWhatScriptsSaw(t *testing.T) {
+	readme, err := os.ReadFile("COMMANDS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestReadmeShowsWhatScriptsSaw(t *testing.T) {
 			text := strings.ReplaceAll("    "+strings.TrimRight(string(f.Data), "\n"), "\n", "\n    ")
 			text = strings.ReplaceAll(text, "\n    \n", "\n\n")
 			if !strings.Contains(string(readme), text) {
-				t.Errorf("README.md does not show %s of %s:\n%s", shown.golden, shown.script, text)
+				t.Errorf("COMMANDS.md does not show %s of %s:\n%s", shown.golden, shown.script, text)
 			}
 		}
 		if !found {
