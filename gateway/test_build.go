@@ -21,12 +21,17 @@ type junitSuites struct {
 }
 
 type junitSuite struct {
-	Name       string          `xml:"name,attr"`
-	Tests      int             `xml:"tests,attr"`
-	Failures   int             `xml:"failures,attr"`
-	Errors     int             `xml:"errors,attr"`
-	Properties []junitProperty `xml:"properties>property"`
-	Cases      []junitCase     `xml:"testcase"`
+	Name       string           `xml:"name,attr"`
+	Tests      int              `xml:"tests,attr"`
+	Failures   int              `xml:"failures,attr"`
+	Errors     int              `xml:"errors,attr"`
+	Properties *junitProperties `xml:"properties"` // nil: none
+	Cases      []junitCase      `xml:"testcase"`
+}
+
+// junitProperties is never empty: the schemas want a property in it.
+type junitProperties struct {
+	List []junitProperty `xml:"property"`
 }
 
 type junitProperty struct {
@@ -94,8 +99,8 @@ func (t *tested) junit() junitSuite {
 	return s
 }
 
-func covered(n, total int) []junitProperty {
-	return []junitProperty{{"coverage.covered", fmt.Sprint(n)}, {"coverage.total", fmt.Sprint(total)}}
+func covered(n, total int) *junitProperties {
+	return &junitProperties{[]junitProperty{{"coverage.covered", fmt.Sprint(n)}, {"coverage.total", fmt.Sprint(total)}}}
 }
 
 // writeGitHub annotates lines: an error for each failure, a warning for each rule that is not

@@ -142,7 +142,7 @@ func withPersona(list []policy.Persona, one policy.Persona) []policy.Persona {
 func (r *testRun) junitMutants() junitSuite {
 	total := r.killed + r.survived
 	one := junitCase{Class: "mutants", Name: fmt.Sprintf("the personas notice at least %v %% of the mistakes", r.minScore)}
-	suite := junitSuite{Name: "mutants", Tests: 1, Properties: []junitProperty{{"mutants.killed", fmt.Sprint(r.killed)}, {"mutants.total", fmt.Sprint(total)}}}
+	suite := junitSuite{Name: "mutants", Tests: 1, Properties: &junitProperties{[]junitProperty{{"mutants.killed", fmt.Sprint(r.killed)}, {"mutants.total", fmt.Sprint(total)}}}}
 	if r.tooWeak() {
 		text := r.weakness()
 		for _, t := range r.policies {
