@@ -1,6 +1,7 @@
 package openapi_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -333,5 +334,22 @@ func TestBillingAgrees(t *testing.T) {
 	_, imported := drafted(t, doc, openapi.Options{})
 	if diff := cmp.Diff(rules(p), rules(imported)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A small document must not cost minutes and gigabytes: the library compares all keys of a mapping in pairs.
+func TestCrowdedMappingsAreRefused(t *testing.T) {
+	var wide strings.Builder
+	for i := range 200_000 {
+		fmt.Fprintf(&wide, "k%d: b\n", i)
+	}
+	for want, src := range map[string]string{
+		"bomb.yaml:2: mapping key \"a\" already defined at line 1": strings.Repeat("a: b\n", 20_000),
+		"bomb.yaml:1: a mapping with more than 20000 keys":         wide.String(),
+	} {
+		_, err := openapi.Read("bomb.yaml", ".", "bomb.yaml", []byte(src), nil)
+		if !errors.Is(err, openapi.ErrUnusable) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v, want … %s", err, want)
+		}
 	}
 }

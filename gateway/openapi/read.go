@@ -41,6 +41,9 @@ func Read(file, root, name string, src []byte, open Open) (doc *Document, err er
 			doc, err = nil, unusable(file, fmt.Errorf("the parser gave up: %v", p))
 		}
 	}()
+	if err := crowded(src); err != nil {
+		return nil, unusable(file, err)
+	}
 	loader := openapi3.NewLoader()
 	loader.IncludeOrigin = true
 	loader.ReadFromURIFunc = func(_ *openapi3.Loader, at *url.URL) ([]byte, error) { return follow(at, open) }
@@ -69,7 +72,46 @@ func follow(at *url.URL, open Open) ([]byte, error) {
 	case open == nil:
 		return nil, fmt.Errorf("a $ref leads to another file, %s", at.Path)
 	}
-	return open(local)
+	src, err := open(local)
+	if err == nil {
+		err = crowded(src)
+	}
+	return src, err
+}
+
+// maxKeys bounds one mapping; the largest public documents have about 10,000 paths.
+const maxKeys = 20_000
+
+// crowded refuses mappings over which the library would run out of time and memory: it compares each
+// key with every other, and words every pair that is equal. What is no YAML is left to it.
+func crowded(src []byte) error {
+	var document yaml.Node
+	if yaml.Unmarshal(src, &document) != nil {
+		return nil
+	}
+	return crowdedNode(&document)
+}
+
+func crowdedNode(n *yaml.Node) error {
+	if n.Kind == yaml.MappingNode {
+		if len(n.Content)/2 > maxKeys {
+			return fmt.Errorf("line %d: a mapping with more than %d keys", n.Line, maxKeys)
+		}
+		seen := map[string]int{}
+		for i := 0; i < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if line, twice := seen[key.Value]; twice && key.Kind == yaml.ScalarNode && key.Tag != "!!merge" {
+				return fmt.Errorf("line %d: mapping key %q already defined at line %d", key.Line, key.Value, line)
+			}
+			seen[key.Value] = key.Line
+		}
+	}
+	for _, child := range n.Content {
+		if err := crowdedNode(child); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // spoken refuses versions whose words may mean something else.
