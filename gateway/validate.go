@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/scopegate/scopegate/gateway/policy"
 	"github.com/scopegate/scopegate/gateway/sidecar"
@@ -49,6 +50,9 @@ func (c *validateCmd) Run(a *app) error {
 	files, inFolder, err := expand(c.Files)
 	if err != nil {
 		return err
+	}
+	if len(files) == 0 { // a green check of nothing would hide a wrong folder
+		return fail(exitUsage, "no YAML file in "+strings.Join(c.Files, ", "), "name a file, or a folder that holds one")
 	}
 	v := verdict{Findings: policy.Findings{}, Files: []checkedFile{}}
 	for _, file := range files {
