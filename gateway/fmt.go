@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/scopegate/scopegate/gateway/policy"
 )
@@ -26,6 +27,9 @@ func (c *fmtCmd) Run(a *app) error {
 	files, inFolder, err := expand(c.Files)
 	if err != nil {
 		return err
+	}
+	if len(files) == 0 {
+		return fail(exitUsage, "no YAML file in "+strings.Join(c.Files, ", "), "name a policy, or a folder that holds one")
 	}
 	changed, last := 0, error(nil)
 	for _, file := range files {

@@ -79,7 +79,7 @@ func follow(at *url.URL, open Open) ([]byte, error) {
 	return src, err
 }
 
-// maxKeys bounds one mapping; the largest public documents have about 10,000 paths.
+// maxKeys bounds one mapping, far above what people write.
 const maxKeys = 20_000
 
 // crowded refuses mappings over which the library would run out of time and memory: it compares each
