@@ -127,6 +127,11 @@ func (c *call) field(name, value string) {
 func (c *call) try(fresh bool) error {
 	now := time.Now()
 	for {
+		// A client may take its request back before it was sent: then it is not, and
+		// costs no connection.
+		if err := context.Cause(c.ctx); err != nil {
+			return err
+		}
 		f, err := c.up.take(c.ctx, now, fresh, c.upload != nil)
 		if err != nil {
 			return err

@@ -11,6 +11,8 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,6 +238,37 @@ func TestTheContextEndsAnExchangeOfHTTP2(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Requests that are taken back before they are sent cost no connection, or a client
+// of HTTP/2 could empty the pool with them.
+func TestWhatIsTakenBackIsNotSent(t *testing.T) {
+	const unused = 4
+	var arrived atomic.Int64
+	r := newRig(t, upstream.Config{}, nil)
+	together := make(chan struct{})
+	r.overTCP(serving(func(w io.Writer, _ *http.Request) {
+		if arrived.Add(1) == unused {
+			close(together)
+		}
+		<-together
+		answerWith(w, "good")
+	}))
+	var all sync.WaitGroup
+	for range unused {
+		all.Go(func() { r.roundTrip("GET", nil, 0) })
+	}
+	all.Wait()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gate.ErrGone)
+	for range 100 {
+		if _, err := r.up.RoundTrip(asked(ctx, "GET", nil, 0)); !errors.Is(err, gate.ErrGone) {
+			t.Fatal(err)
+		}
+	}
+	if r.up.open != unused || len(r.up.unused) != unused || arrived.Load() != unused {
+		t.Errorf("%d connections, %d unused, %d requests; want %d of each", r.up.open, len(r.up.unused), arrived.Load(), unused)
 	}
 }
 
