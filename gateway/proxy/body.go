@@ -20,6 +20,8 @@ type inbound struct {
 	length  int64        // as declared; -1: chunked or HTTP/2 without a length
 	read    atomic.Int64 // bytes so far
 	whole   atomic.Bool  // read to its end
+	begun   atomic.Bool  // somebody reads it, or has
+	closed  atomic.Bool  // a read that fails from now on is not the client's fault
 	failure atomic.Pointer[gate.Refusal]
 }
 
@@ -28,6 +30,7 @@ func (b *inbound) Read(p []byte) (int, error) {
 	if f := b.failure.Load(); f != nil {
 		return 0, f
 	}
+	b.begun.Store(true)
 	b.watch.Taking(true)
 	n, err := b.ReadCloser.Read(p)
 	b.watch.Taking(false)
@@ -39,10 +42,16 @@ func (b *inbound) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF || err == nil && total == b.length:
 		b.whole.Store(true)
-	case err != nil && !errors.Is(err, context.Canceled):
+	case err != nil && !errors.Is(err, context.Canceled) && !b.closed.Load():
 		b.failure.CompareAndSwap(nil, &gate.Refusal{Reason: gate.ReasonMalformed, Err: err})
 	}
 	return n, err
+}
+
+// Close ends the reading, whoever reads.
+func (b *inbound) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
 }
 
 // fault is why the body could not be read to its end, nil if that is not so.

@@ -128,6 +128,9 @@ func (e *exchange) drainSmallBody() {
 	if e.body.fault() != nil || e.ctx.Err() != nil {
 		return
 	}
+	if r.ProtoMajor >= 2 && e.body.begun.Load() {
+		return // whoever carried it to the service may still be reading
+	}
 	rc := http.NewResponseController(e.w.ResponseWriter)
 	if rc.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
