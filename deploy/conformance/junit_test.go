@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/scopegate/scopegate/deploy/parts"
@@ -35,10 +34,7 @@ func TestJUnit(t *testing.T) {
 	if _, err := judge([]byte("<testsuites><testsuite/></testsuites>")); err == nil {
 		t.Fatal("the schema takes a suite without a name")
 	}
-	gateway := filepath.Join(folder, "gateway")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", gateway, "../../gateway").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	gateway := gatewayProgram(t)
 	for _, args := range []string{
 		"test --format junit --fail-under 100 --min-score 100 ../../config/policies",
 		"test --format junit --fail-under 100 --min-score 100 ../../config/testdata/policy/good/ANY-beside-named-methods.yaml",
@@ -47,12 +43,9 @@ func TestJUnit(t *testing.T) {
 		"openapi drift --format junit ../../gateway/testdata/openapi/billing.yaml ../../config/testdata/policy/good/ANY-beside-named-methods.yaml",
 	} {
 		t.Run(args, func(t *testing.T) {
-			var stderr bytes.Buffer
-			cmd := exec.CommandContext(t.Context(), gateway, strings.Fields(args)...)
-			cmd.Stderr = &stderr
-			out, _ := cmd.Output() // findings are exit code 1
-			if said, err := judge(out); err != nil {
-				t.Errorf("%s\n%s\n%.2000s", said, &stderr, out)
+			out, stderr := said(t, gateway, args)
+			if fault, err := judge([]byte(out)); err != nil {
+				t.Errorf("%s\n%s\n%.2000s", fault, stderr, out)
 			}
 		})
 	}

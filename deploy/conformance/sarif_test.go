@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"bytes"
 	"go/ast"
 	"go/parser"
 	gotoken "go/token"
@@ -22,10 +21,7 @@ func TestSARIF(t *testing.T) {
 	if schema.Validate(map[string]any{"version": "2.1.0"}) == nil {
 		t.Fatal("the schema takes a log without runs")
 	}
-	gateway := filepath.Join(t.TempDir(), "gateway")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", gateway, "../../gateway").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	gateway := gatewayProgram(t)
 	for _, args := range []string{
 		"validate --format sarif ../../config",
 		"validate --format sarif ../../gateway/policy/testdata",
@@ -33,13 +29,10 @@ func TestSARIF(t *testing.T) {
 		"openapi drift --format sarif ../../gateway/testdata/openapi/billing.yaml ../../config/testdata/policy/good/ANY-beside-named-methods.yaml",
 	} {
 		t.Run(args, func(t *testing.T) {
-			var stderr bytes.Buffer
-			cmd := exec.CommandContext(t.Context(), gateway, strings.Fields(args)...)
-			cmd.Stderr = &stderr
-			out, _ := cmd.Output() // findings are exit code 1
-			log, err := jsonschema.UnmarshalJSON(bytes.NewReader(out))
+			out, stderr := said(t, gateway, args)
+			log, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
 			if err != nil {
-				t.Fatalf("%v\n%s", err, &stderr)
+				t.Fatalf("%v\n%s", err, stderr)
 			}
 			if err := schema.Validate(log); err != nil {
 				t.Errorf("%v\n%.2000s", err, out)
